@@ -1,0 +1,1 @@
+"""Everything above the library: Beam jobs, the Kubeflow graph, the command line."""

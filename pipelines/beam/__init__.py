@@ -1,0 +1,1 @@
+"""Data jobs: prepare, embed, statistics."""

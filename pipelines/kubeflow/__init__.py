@@ -1,0 +1,1 @@
+"""The release graph: build, compile, run locally, submit."""

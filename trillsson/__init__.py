@@ -1,0 +1,1 @@
+"""TRILLsson: small universal speech representations, distilled, evaluated and published by pipeline."""

@@ -1,0 +1,39 @@
+"""SHA-256 digests of plain values, files and folders: the identity of everything this project stores."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+SHORT = 16
+"""Hex digits kept where a digest is part of a file name: 64 bits, ample for the items of one folder."""
+
+
+def canonical_json(value: Any) -> bytes:
+    """Encodes a JSON value to the one byte string that stands for it: sorted keys, no spaces, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def digest_of(value: Any) -> str:
+    """Returns the SHA-256 hex digest of a JSON value, independent of key order."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Returns the SHA-256 hex digest of a file's bytes, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_digests(folder: Path, *, leave_out: Iterable[str] = ()) -> dict[str, str]:
+    """Maps the POSIX path of every file below `folder`, sorted, to its SHA-256 hex digest.
+
+    Args:
+        folder: an existing folder.
+        leave_out: relative POSIX paths that do not count.
+    """
+    skipped = set(leave_out)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = {path: path.relative_to(folder).as_posix() for path in files}
+    return {name: file_digest(path) for path, name in names.items() if name not in skipped}

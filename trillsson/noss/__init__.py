@@ -1,0 +1,1 @@
+"""Tasks, probes, metrics and the report of the Non-Semantic Speech benchmark."""

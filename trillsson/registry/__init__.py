@@ -1,0 +1,1 @@
+"""Where versions are published: `<model>/versions/<N>/` and `<model>/aliases/<name>.json`."""

@@ -1,0 +1,1 @@
+"""Targets, input pipeline, loop, checkpoints, export."""
