@@ -20,6 +20,9 @@ SAMPLE_RATE = 16_000
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 """A name that is also a folder: lower-case letters, digits, `-` and `_`."""
 
+TaskName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,62}$")]
+"""As `Name`, without `-`: it also names a vocabulary of tensorflow-transform, which would change a `-`."""
+
 
 class Spec(BaseModel):
     """A frozen value that knows its own digest. Unknown keys are an error."""
@@ -223,6 +226,7 @@ class Resources(Spec):
     gpu_type: str = "nvidia.com/gpu"
     volume_claim: str = Field("trillsson-work", description="claim mounted at the folder of workdir and registry")
     mount_path: str = "/data"
+    parallelism: int = Field(0, ge=0, description="corpora or students worked on at once; 0 is no limit")
 
 
 class Release(Spec):
@@ -236,7 +240,7 @@ class Release(Spec):
     teacher: Teacher
     students: dict[Name, Student] = Field(min_length=1)
     training: Training
-    tasks: dict[Name, Task] = Field(min_length=1)
+    tasks: dict[TaskName, Task] = Field(min_length=1)
     evaluation: Evaluation = Evaluation()
     gate: Gate | None = Field(None, description="without a gate nothing can be published")
     resources: Resources = Resources()
@@ -288,7 +292,8 @@ def parse_release(raw: Mapping[str, Any], *, source: str) -> Release:
     try:
         return Release.model_validate(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        # A misspelt key is also a missing one; the spelling is what has to be mended.
+        first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         key = ".".join(str(part) for part in first["loc"]) or "the config as a whole"
         raise InputError(f"config {source}: {key}: {_reason(first)}{more}") from error

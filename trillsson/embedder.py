@@ -23,6 +23,10 @@ class Embedder(Protocol):
     def window(self) -> int:
         """Samples in one window at 16 kHz."""
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the weights, as files or as float32 in memory; 0 where there are none."""
+
     def embed(self, windows: Windows) -> Embeddings:
         """Embeds `[n, window]` float32 samples in [-1, 1] into `[n, dim]` float32.
 

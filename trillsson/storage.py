@@ -1,14 +1,19 @@
 """Local folders and `gs://` prefixes behind one small interface.
 
 Two writes exist, and both are atomic for every reader: create-if-absent, and compare-and-swap of a small file. A
-reader sees nothing, or the whole file. All `gs://` traffic of the project passes here: TensorFlow gets local paths,
-because `tf.io.gfile` cannot be pointed at a storage emulator.
+reader sees nothing, or the whole file. A killed write leaves at most a hidden file that no method shows. When an
+answer is lost and the write retried, a write may report False although the file is this caller's own: read it to tell.
+
+All `gs://` traffic of the project passes here: TensorFlow gets local paths, because `tf.io.gfile` cannot be pointed
+at a storage emulator.
 """
 
+import contextlib
 import errno
 import fcntl
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,11 +27,18 @@ if TYPE_CHECKING:
     from google.cloud.storage import Blob, Bucket
 
 GCS_SCHEME = "gs://"
-_HIDDEN = ".trillsson-"
+HIDDEN = ".trillsson-"
+_BLOCK = 1 << 20
+_USERS_ERRORS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+_USERS_ERRNOS = frozenset({errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTSUP, errno.EROFS})
 
 
 class Storage(Protocol):
-    """A folder of files addressed by POSIX paths relative to `uri`. Every method may raise `TransientError`."""
+    """A folder of files addressed by POSIX paths relative to `uri`.
+
+    Every method may raise `TransientError` (a full disk, a lost connection) and `InputError` (no such bucket, no
+    rights, a path that leaves the folder).
+    """
 
     @property
     def uri(self) -> str:
@@ -39,7 +51,7 @@ class Storage(Protocol):
         """Returns a file's bytes and the token that `swap` wants, or None if it does not exist."""
 
     def list(self, prefix: str = "") -> list[str]:
-        """Returns the paths of all files below the folder `prefix`, sorted."""
+        """Returns the paths of all files below the folder `prefix`, sorted. No such folder: no files."""
 
     def etag(self, path: str) -> str:
         """Returns a string that changes when the file's bytes change.
@@ -55,7 +67,13 @@ class Storage(Protocol):
         """Like `create`, from a closed local file of any size."""
 
     def swap(self, path: str, data: bytes, *, expected: str | None) -> bool:
-        """Replaces a small file if its token is still `expected` (None: if it does not exist), else returns False."""
+        """Replaces a small file if its token is still `expected` (None: if it does not exist), else returns False.
+
+        Only `swap` itself may write a path that is swapped.
+        """
+
+    def delete(self, path: str) -> None:
+        """Removes a file, if there is one. Only for scratch of one's own: what was committed is never removed."""
 
     def local(self, path: str, cache: Path) -> Path:
         """Returns a local path with the file's bytes: the file itself, or a copy below `cache`.
@@ -79,8 +97,14 @@ def open_storage(uri: str) -> Storage:
 
 
 def open_file(uri: str) -> tuple[Storage, str]:
-    """Splits a file's URI into the storage of its folder and its name there."""
+    """Splits a file's URI into the storage of its folder and its name there.
+
+    Raises:
+        InputError: the URI names no file.
+    """
     folder, _, name = uri.rpartition("/")
+    if not name or uri.removeprefix(GCS_SCHEME) == name != uri:
+        raise InputError(f"{uri!r} names no file; give folder/file or gs://bucket/file")
     return open_storage(folder or ("/" if uri.startswith("/") else ".")), name
 
 
@@ -90,7 +114,10 @@ def join(uri: str, *parts: str) -> str:
 
 
 class LocalStorage:
-    """A folder of a POSIX file system. Files are written under a hidden name, flushed, then linked or renamed."""
+    """A folder of a POSIX file system with hard links. Files are written under a hidden name, flushed, then linked.
+
+    Links to folders are followed.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
@@ -100,7 +127,7 @@ class LocalStorage:
         return str(self._root)
 
     def read(self, path: str) -> bytes | None:
-        with _explained("read", self._at(path)):
+        with explain_os_errors("read", self._at(path)):
             try:
                 return self._at(path).read_bytes()
             except FileNotFoundError:
@@ -112,55 +139,55 @@ class LocalStorage:
 
     def list(self, prefix: str = "") -> list[str]:
         top = self._at(prefix)
-        with _explained("list", top):
-            found = (Path(folder, name) for folder, _, names in os.walk(top) for name in names)
-            return sorted(p.relative_to(self._root).as_posix() for p in found if not p.name.startswith(_HIDDEN))
+        with explain_os_errors("list", top):
+            found = [path for path in _files_below(top) if not path.name.startswith(HIDDEN)]
+        return sorted(path.relative_to(self._root).as_posix() for path in found)
 
     def etag(self, path: str) -> str:
-        with _explained("read", self._at(path)):
+        with explain_os_errors("read", self._at(path)):
             try:
                 return file_digest(self._at(path))
             except FileNotFoundError as error:
-                raise InputError(f"{self._at(path)} does not exist; restore it or run again") from error
+                raise _missing(self._at(path)) from error
 
     def create(self, path: str, data: bytes) -> bool:
         return self._place(path, lambda file: file.write(data), replace=False)
 
     def create_from(self, path: str, source: Path) -> bool:
-        def copy(file: IO[bytes]) -> None:
-            with source.open("rb") as reader:
-                while block := reader.read(1 << 20):
-                    file.write(block)
-
-        return self._place(path, copy, replace=False)
+        with explain_os_errors("read", source), source.open("rb") as reader:
+            return self._place(path, lambda file: shutil.copyfileobj(reader, file, _BLOCK), replace=False)
 
     def swap(self, path: str, data: bytes, *, expected: str | None) -> bool:
         target = self._at(path)
-        with _explained("write", target):
+        with explain_os_errors("write", target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            with target.with_name(f"{_HIDDEN}lock-{target.name}").open("w") as lock:
+            with target.with_name(f"{HIDDEN}lock-{target.name}").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 current = self.read_versioned(path)
                 if (current and current[1]) != expected:
                     return False
-                return self._place(path, lambda file: file.write(data), replace=True)
+                return self._place(path, lambda file: file.write(data), replace=current is not None)
+
+    def delete(self, path: str) -> None:
+        with explain_os_errors("delete", self._at(path)):
+            self._at(path).unlink(missing_ok=True)
 
     def local(self, path: str, cache: Path) -> Path:
         del cache
-        if not self._at(path).exists():
-            raise InputError(f"{self._at(path)} does not exist; restore it or run again")
+        with explain_os_errors("read", self._at(path)):
+            if not self._at(path).exists():
+                raise _missing(self._at(path))
         return self._at(path)
 
     def _at(self, path: str) -> Path:
-        target = self._root / path
-        if ".." in Path(path).parts:
-            raise InputError(f"path {path!r} leaves {self._root}; give a path below it")
-        return target
+        return self._root / _inside(path, self._root)
 
     def _place(self, path: str, write: Callable[[IO[bytes]], object], *, replace: bool) -> bool:
         target = self._at(path)
-        hidden = target.with_name(f"{_HIDDEN}{uuid.uuid4().hex}")
-        with _explained("write", target):
+        hidden = target.with_name(f"{HIDDEN}{uuid.uuid4().hex}")
+        with explain_os_errors("write", target):
+            if not replace and target.exists():
+                return False
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with hidden.open("xb") as file:
@@ -169,12 +196,13 @@ class LocalStorage:
                     os.fsync(file.fileno())
                 if replace:
                     hidden.replace(target)
-                    return True
-                os.link(hidden, target)
+                else:
+                    os.link(hidden, target)
             except FileExistsError:
                 return False
             finally:
                 hidden.unlink(missing_ok=True)
+            _flush_folder(target.parent)
             return True
 
 
@@ -200,15 +228,14 @@ class GcsStorage:
     def read_versioned(self, path: str) -> tuple[bytes, str] | None:
         from google.cloud.exceptions import NotFound
 
+        blob = self._blob(path)
         with self._explained("read", path):
-            blob = self._bucket.get_blob(self._key(path))
-            if blob is None:
-                return None
-            try:  # The generation is pinned, so bytes and token belong together.
-                data: bytes = blob.download_as_bytes(if_generation_match=blob.generation)
+            try:
+                data: bytes = blob.download_as_bytes()
             except NotFound:
                 return None
-            return data, str(blob.generation)
+        # The generation comes with the answer that brought the bytes, so the two belong together.
+        return data, str(blob.generation)
 
     def list(self, prefix: str = "") -> list[str]:
         folder = self._key(prefix).strip("/")
@@ -224,11 +251,22 @@ class GcsStorage:
         return self._upload(path, lambda blob: blob.upload_from_string(data, if_generation_match=0))
 
     def create_from(self, path: str, source: Path) -> bool:
-        return self._upload(path, lambda blob: blob.upload_from_filename(str(source), if_generation_match=0))
+        with explain_os_errors("read", source), source.open("rb") as reader:
+            size = os.fstat(reader.fileno()).st_size
+            with self._explained("write", path):
+                if self._blob(path).exists():  # Saves sending a large file that is there already.
+                    return False
+            return self._upload(path, lambda blob: blob.upload_from_file(reader, size=size, if_generation_match=0))
 
     def swap(self, path: str, data: bytes, *, expected: str | None) -> bool:
         generation = int(expected or 0)
         return self._upload(path, lambda blob: blob.upload_from_string(data, if_generation_match=generation))
+
+    def delete(self, path: str) -> None:
+        from google.cloud.exceptions import NotFound
+
+        with self._explained("delete", path), contextlib.suppress(NotFound):
+            self._bucket.blob(self._key(path)).delete()
 
     def local(self, path: str, cache: Path) -> Path:
         blob = self._existing(path)
@@ -237,7 +275,7 @@ class GcsStorage:
         if not target.exists():
             with self._explained("read", path):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                hidden = target.with_name(f"{_HIDDEN}{uuid.uuid4().hex}")
+                hidden = target.with_name(f"{HIDDEN}{uuid.uuid4().hex}")
                 try:
                     blob.download_to_filename(str(hidden), if_generation_match=blob.generation)
                     hidden.replace(target)
@@ -250,51 +288,101 @@ class GcsStorage:
         if self._opened is None:
             from google.cloud import storage
 
-            self._opened = storage.Client().bucket(self._bucket_name)
+            # Objects need no project, and looking for one fails where there are only credentials.
+            self._opened = storage.Client(project=None).bucket(self._bucket_name)
         return self._opened
 
     def _key(self, path: str) -> str:
-        return "/".join(filter(None, [self._prefix, path]))
+        return "/".join(filter(None, [self._prefix, _inside(path, self.uri)]))
+
+    def _blob(self, path: str) -> "Blob":
+        key = self._key(path)
+        with self._explained("open", path):
+            return self._bucket.blob(key)
 
     def _existing(self, path: str) -> "Blob":
         with self._explained("read", path):
             blob = self._bucket.get_blob(self._key(path))
         if blob is None:
-            raise InputError(f"{join(self.uri, path)} does not exist; restore it or run again")
+            raise _missing(join(self.uri, path))
         return blob
 
     def _upload(self, path: str, upload: Callable[["Blob"], object]) -> bool:
         from google.cloud.exceptions import PreconditionFailed
 
+        blob = self._blob(path)
         with self._explained("write", path):
             try:
-                upload(self._bucket.blob(self._key(path)))
+                upload(blob)
             except PreconditionFailed:
                 return False
             return True
 
     @contextmanager
     def _explained(self, doing: str, path: str) -> Iterator[None]:
-        from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
-        from google.auth.exceptions import GoogleAuthError
+        from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPIError, NotFound, Unauthorized
+        from google.auth.exceptions import GoogleAuthError, TransportError
+        from google.cloud.storage.exceptions import DataCorruption
 
         where = join(self.uri, path)
         try:
             yield
-        except (Forbidden, NotFound, GoogleAuthError) as error:
-            raise InputError(f"cannot {doing} {where}: {error}; check the bucket's name and your access") from error
-        except (GoogleAPIError, OSError) as error:
-            raise TransientError(f"cannot {doing} {where}: {error}; run again") from error
+        except (TransportError, DataCorruption, OSError) as error:
+            raise TransientError(f"cannot {doing} {where}: {_one_line(error)}; run again") from error
+        except (BadRequest, Forbidden, NotFound, Unauthorized, GoogleAuthError) as error:
+            fix = "check the bucket's name and your access"
+            raise InputError(f"cannot {doing} {where}: {_one_line(error)}; {fix}") from error
+        except GoogleAPIError as error:
+            raise TransientError(f"cannot {doing} {where}: {_one_line(error)}; run again") from error
 
 
 @contextmanager
-def _explained(doing: str, path: Path) -> Iterator[None]:
+def explain_os_errors(doing: str, path: Path) -> Iterator[None]:
     """Turns the operating system's errors into ours: what, where, and the fix."""
     try:
         yield
-    except (PermissionError, NotADirectoryError, IsADirectoryError) as error:
-        raise InputError(f"cannot {doing} {path}: {error.strerror}; give another path or mend its rights") from error
     except OSError as error:
+        what = f"cannot {doing} {path}: {error.strerror or _one_line(error)}"
+        if isinstance(error, _USERS_ERRORS) or error.errno in _USERS_ERRNOS:
+            raise InputError(f"{what}; give another path or mend its rights") from error
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         fix = "free some space and run again: what is done is kept" if full else "run again"
-        raise TransientError(f"cannot {doing} {path}: {error.strerror}; {fix}") from error
+        raise TransientError(f"{what}; {fix}") from error
+
+
+def _files_below(top: Path) -> Iterator[Path]:
+    """Walks a folder and the folders linked in it. What cannot be read is an error, never left out."""
+
+    def failed(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise error
+
+    for folder, folders, names in os.walk(top, onerror=failed, followlinks=True):
+        here = Path(folder)
+        for link in (here / name for name in folders if (here / name).is_symlink()):
+            if any(above.resolve().is_relative_to(link.resolve()) for above in (here, *here.parents)):
+                raise InputError(f"{link} links to a folder that it lies in; remove the link")
+        yield from (here / name for name in names)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Makes a name put into `folder` outlive a power cut: the file's own flush does not cover its name."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _inside(path: str, root: Path | str) -> str:
+    if path.startswith("/") or ".." in path.split("/"):
+        raise InputError(f"path {path!r} leaves {root}; give a path below it")
+    return path
+
+
+def _missing(where: Path | str) -> InputError:
+    return InputError(f"{where} does not exist; restore it or run again")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,109 @@
+"""Records: round trips, a golden encoding, and damage."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trillsson.errors import IntegrityError, TransientError
+from trillsson.records import (
+    AudioRecord,
+    Clip,
+    EmbeddingRecord,
+    decode_audio,
+    decode_clip,
+    decode_embedding,
+    encode_audio,
+    encode_embedding,
+    read_shard,
+    write_shard,
+)
+from trillsson.storage import LocalStorage
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+def record(**changes: object) -> AudioRecord:
+    fields: dict[str, object] = {
+        "key": "c/a.wav#0",
+        "audio": np.float32([0.0, 0.5, -1.0]),
+        "speaker": "ann",
+        "split": "train",
+        "labels": {"digit": "7"},
+    }
+    return AudioRecord(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_an_audio_record_is_the_example_of_the_contract() -> None:
+    features = tf.train.Example.FromString(encode_audio(record())).features.feature
+    assert {name: feature.bytes_list.value[0] for name, feature in features.items()} == {
+        "key": b"c/a.wav#0",
+        "audio/pcm16": b"\x00\x00\x00\x40\x00\x80",
+        "audio/sha256": b"b66c70b0be777700929b0bc297897e498634b86a636e9108ae7beb242f11ebed",
+        "speaker": b"ann",
+        "split": b"train",
+        "label/digit": b"7",
+    }
+
+
+@given(key=TEXT, speaker=TEXT, split=TEXT, labels=st.dictionaries(TEXT, TEXT, max_size=3), samples=st.integers(0, 50))
+def test_audio_round_trip(key: str, speaker: str, split: str, labels: dict[str, str], samples: int) -> None:
+    audio = np.arange(samples, dtype=np.float32) / 64
+    made = record(key=key, speaker=speaker, split=split, labels=labels, audio=audio)
+    found = decode_audio(encode_audio(made))
+    np.testing.assert_array_equal(found.audio, audio)
+    assert decode_clip(encode_audio(made)) == Clip(key=key, speaker=speaker, split=split, labels=labels)
+    assert encode_audio(found) == encode_audio(made)
+
+
+@given(windows=st.integers(0, 4), dim=st.integers(1, 5))
+def test_embedding_round_trip(windows: int, dim: int) -> None:
+    rows = np.random.default_rng(0).standard_normal((windows, dim)).astype(np.float32)
+    found = decode_embedding(encode_embedding(EmbeddingRecord(key="k", embeddings=rows)))
+    assert found.key == "k"
+    np.testing.assert_array_equal(found.embeddings, rows)
+
+
+def test_samples_that_changed_are_noticed() -> None:
+    example = tf.train.Example.FromString(encode_audio(record()))
+    example.features.feature["audio/pcm16"].bytes_list.value[0] = b"\x01\x00\x00\x40\x00\x80"
+    with pytest.raises(IntegrityError, match=r"the samples of record 'c/a.wav#0' do not match their digest"):
+        decode_audio(example.SerializeToString())
+
+
+def test_other_bytes_are_no_record() -> None:
+    with pytest.raises(IntegrityError, match=r"a record is no tf\.train\.Example"):
+        decode_audio(b"\xff\xff\xff")
+    with pytest.raises(IntegrityError, match=r"a record is no audio record, it lacks 'key'"):
+        decode_clip(b"")
+    with pytest.raises(IntegrityError, match="a record is no embedding record"):
+        decode_embedding(encode_audio(record()))
+
+
+def test_a_shard_is_written_once_and_read_back(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    write_shard(storage, "a/x.tfrecord", [b"one", b"two"])
+    write_shard(storage, "a/x.tfrecord", [b"other"])
+    assert list(read_shard(tmp_path / "a/x.tfrecord")) == [b"one", b"two"]
+    assert storage.list() == ["a/x.tfrecord"]
+
+
+def test_a_damaged_shard_is_noticed(tmp_path: Path) -> None:
+    write_shard(LocalStorage(tmp_path), "x.tfrecord", [b"one" * 100])
+    path = tmp_path / "x.tfrecord"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(IntegrityError, match=r"shard .*x\.tfrecord is damaged; delete it and run again"):
+        list(read_shard(path))
+
+
+def test_a_failing_source_leaves_no_shard(tmp_path: Path) -> None:
+    def records() -> object:
+        yield b"one"
+        raise TransientError("lost")
+
+    with pytest.raises(TransientError, match="lost"):
+        write_shard(LocalStorage(tmp_path), "x.tfrecord", records())  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
