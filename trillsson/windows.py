@@ -1,0 +1,40 @@
+"""Framing inside a TensorFlow graph: the same windows as `trillsson.audio.frame`, for tf.data and exported models."""
+
+from typing import TYPE_CHECKING
+
+from trillsson.config import Framing
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def frame_tensor(audio: "tf.Tensor", framing: Framing) -> "tf.Tensor":
+    """Cuts a `[time]` tensor into `[n, window]`, as `trillsson.audio.frame` does, in any dtype.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when the graph runs, if the audio is empty.
+    """
+    return frame_batch(audio[None], framing)[0]
+
+
+def frame_batch(audio: "tf.Tensor", framing: Framing) -> "tf.Tensor":
+    """Cuts a `[batch, time]` tensor, both of any size at run time, into `[batch, n, window]`.
+
+    Each row is cut as `trillsson.audio.frame` cuts it. The dtype is kept.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when the graph runs, if the audio is empty.
+    """
+    import tensorflow as tf
+
+    size = tf.shape(audio)[1]
+    nonempty = tf.debugging.assert_positive(size, "audio is empty; give at least one sample at 16 kHz")
+    with tf.control_dependencies([nonempty]):
+        beyond = tf.maximum(0, size - framing.window)
+    whole = beyond // framing.hop if framing.tail == "drop" else -(-beyond // framing.hop)
+    positions = (tf.range(1 + whole) * framing.hop)[:, None] + tf.range(framing.window)
+    if framing.padding == "constant":
+        clamped = tf.gather(audio, tf.minimum(positions, size - 1), axis=1)
+        return tf.where(positions < size, clamped, tf.zeros([], audio.dtype))
+    phase = positions % (2 * size)
+    return tf.gather(audio, tf.where(phase < size, phase, 2 * size - 1 - phase), axis=1)
