@@ -1,0 +1,160 @@
+"""evaluate: the embeddings of one model, probed on every task, become one `ModelResult`."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trillsson.bundles import read_bundle
+from trillsson.config import SAMPLE_RATE, BundleEmbedder, EmbedderSpec, Evaluation, Framing, Name, Spec, Task, TaskName
+from trillsson.digests import SHORT, digest_of
+from trillsson.embedder import Embedder
+from trillsson.errors import InputError
+from trillsson.noss.probes import evaluate_task
+from trillsson.noss.results import ModelResult, Role, parse_result
+from trillsson.noss.tasks import TaskData
+from trillsson.pairs import DatasetPair, open_pair, read_pair
+from trillsson.progress import bar
+from trillsson.records import Clip, decode_clip
+from trillsson.storage import join, open_file, open_storage
+from trillsson.teachers import open_embedder
+
+SCHEMA_VERSION = 1
+_TIMED_WINDOWS = 32
+_TIMED_REPEATS = 5
+
+
+class EvaluateSpec(Spec):
+    """Which model to evaluate: its embeddings of the tasks' audio, and the embedder itself, which is timed."""
+
+    name: Name
+    role: Role
+    embedder: EmbedderSpec
+    audio: tuple[str, ...]
+    embeddings: tuple[str, ...]
+    tasks: dict[TaskName, Task]
+    evaluation: Evaluation
+    framing: Framing
+    workdir: str
+
+
+@dataclass(frozen=True)
+class _Corpus:
+    """The clips of one corpus, and the mean of each clip's windows, `[clips, dim]` float32."""
+
+    clips: tuple[Clip, ...]
+    embeddings: NDArray[np.float32]
+
+
+def run(spec: EvaluateSpec) -> str:
+    """Evaluates a model and returns the URI of its result's JSON, or finds what an earlier run left.
+
+    Raises:
+        InputError: a task's data do not fit it.
+        IntegrityError: data do not match their manifests.
+    """
+    pairs = [open_pair(audio, embeddings) for audio, embeddings in zip(spec.audio, spec.embeddings, strict=True)]
+    asked = {task.corpus for task in spec.tasks.values()}
+    pairs = [pair for pair in pairs if pair.corpus in asked]
+    storage = open_storage(spec.workdir)
+    path = f"results/{spec.name}/{_identity(spec, pairs)}.json"
+    if storage.read(path) is None:
+        corpora = {pair.corpus: _read_corpus(pair) for pair in pairs}
+        scores = {}
+        with bar(f"evaluate {spec.name}", len(spec.tasks), unit="tasks") as progress:
+            for name, task in spec.tasks.items():
+                data = _task_data(corpora, task, name=name)
+                scores[name] = evaluate_task(data, task, name=name, evaluation=spec.evaluation)
+                progress.update()
+        embedder = open_embedder(spec.embedder, spec.framing)
+        bundle = read_bundle(Path(spec.embedder.path)).spec if isinstance(spec.embedder, BundleEmbedder) else None
+        result = ModelResult(
+            name=spec.name,
+            role=spec.role,
+            dim=embedder.dim,
+            size_mb=_sizes(embedder, bundle.size_bytes if bundle else None),
+            ms_per_second=time_embedder(embedder),
+            parity=bundle.parity if bundle else {},
+            scores=scores,
+            provenance={f"embeddings of {pair.corpus}": pair.embeddings.id for pair in pairs},
+        )
+        storage.create(path, result.model_dump_json(indent=1).encode())
+    return join(storage.uri, path)
+
+
+def read_result(uri: str) -> ModelResult:
+    """Reads the result that `run` wrote.
+
+    Raises:
+        InputError: there is none at this URI.
+    """
+    storage, name = open_file(uri)
+    data = storage.read(name)
+    if data is None:
+        raise InputError(f"result {uri} does not exist; name one that a step printed, or run evaluate")
+    return parse_result(data, source=uri)
+
+
+def time_embedder(embedder: Embedder) -> float:
+    """Returns milliseconds of wall time for one second of audio: the median of some calls with 32 windows of noise."""
+    noise = np.random.default_rng(0).standard_normal((_TIMED_WINDOWS, embedder.window))
+    windows = (0.1 * noise).astype(np.float32)
+    embedder.embed(windows)  # tracing and warm-up are not counted
+    taken = []
+    for _ in range(_TIMED_REPEATS):
+        start = time.perf_counter()
+        embedder.embed(windows)
+        taken.append(time.perf_counter() - start)
+    return 1000 * statistics.median(taken) / (windows.size / SAMPLE_RATE)
+
+
+def _identity(spec: EvaluateSpec, pairs: list[DatasetPair]) -> str:
+    return digest_of(
+        {
+            "step": "evaluate",
+            "schema_version": SCHEMA_VERSION,
+            "role": spec.role,
+            "datasets": [(pair.audio.id, pair.embeddings.id) for pair in pairs],
+            "tasks": {name: task.model_dump(mode="json") for name, task in spec.tasks.items()},
+            "evaluation": spec.evaluation.model_dump(mode="json"),
+        }
+    )[:SHORT]
+
+
+def _read_corpus(pair: DatasetPair) -> _Corpus:
+    clips, rows = [], []
+    with tempfile.TemporaryDirectory(prefix="trillsson-") as cache:
+        for shards in pair.shards:
+            for clip, embeddings in read_pair(pair, shards, decode=decode_clip, cache=Path(cache)):
+                clips.append(clip)
+                rows.append(embeddings.mean(axis=0))
+    return _Corpus(tuple(clips), np.stack(rows))
+
+
+def _task_data(corpora: Mapping[str, _Corpus], task: Task, *, name: str) -> TaskData:
+    """Picks the clips that carry the task's label."""
+    corpus = corpora[task.corpus]
+    splits = [clip.labels.get(task.split, "") if task.split else clip.split for clip in corpus.clips]
+    rows = [row for row, clip in enumerate(corpus.clips) if task.label in clip.labels and splits[row]]
+    if not rows:
+        known = sorted({label for clip in corpus.clips for label in clip.labels})
+        wanted = f"label {task.label!r} and a split in {task.split or 'the split column'!r}"
+        raise InputError(f"task {name}: no clip of {task.corpus} has {wanted}; its columns are {', '.join(known)}")
+    clips = [corpus.clips[row] for row in rows]
+    return TaskData(
+        keys=tuple(clip.key for clip in clips),
+        embeddings=corpus.embeddings[rows],
+        labels=tuple(clip.labels[task.label] for clip in clips),
+        speakers=tuple(clip.speaker for clip in clips),
+        splits=tuple(splits[row] for row in rows),
+    )
+
+
+def _sizes(embedder: Embedder, formats: Mapping[str, int] | None) -> dict[str, float] | None:
+    sizes = formats or {"weights": embedder.size_bytes}
+    return {name: size / 1e6 for name, size in sizes.items() if size} or None
