@@ -1,0 +1,172 @@
+"""Fixtures for training: a small audio dataset with targets that can be learnt from it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trillsson.audio import frame, from_pcm16, to_pcm16
+from trillsson.config import Framing, Student, Task, Training
+from trillsson.datasets import (
+    Reject,
+    Shard,
+    ShardSummary,
+    Source,
+    commit_dataset,
+    commit_shard,
+    embedding_identity,
+    shard_id,
+    shard_path,
+)
+from trillsson.folders import commit_folder
+from trillsson.records import AudioRecord, EmbeddingRecord, encode_audio, encode_embedding, write_shard
+from trillsson.storage import LocalStorage
+from trillsson.training.pool import part_of
+from trillsson.training.train import TrainSpec
+
+DIM = 4
+FRAMING = Framing(window=8_000, hop=8_000)
+CONTENT = {"framing": FRAMING.model_dump(mode="json"), "embedder": {"kind": "test", "dim": DIM}}
+
+
+@dataclass(frozen=True)
+class Speech:
+    """URIs of an audio dataset and its targets, what is in them, and which clip has no target."""
+
+    audio: str
+    targets: str
+    records: tuple[AudioRecord, ...]
+    rejected: str
+
+
+def clip(number: int) -> AudioRecord:
+    """A tone of 0.4 to 1.4 s; every fifth clip is test, by one column or the other."""
+    rng = np.random.default_rng(number)
+    time = np.arange(6_400 + 400 * (number % 40)) / 16_000
+    audio = (0.3 * np.sin(2 * np.pi * (200 + 20 * number) * time) + 0.01 * rng.standard_normal(time.size)).astype("f4")
+    labels = {"other_split": "test" if number % 10 == 5 else "train", "digit": str(number % 2)}
+    return AudioRecord(
+        key=f"speech/{number:03d}#0", audio=audio, split="eval" if number % 10 == 0 else "train", labels=labels
+    )
+
+
+def targets_of(record: AudioRecord) -> EmbeddingRecord:
+    """What a teacher might say: energies that a student can hear, on a scale of their own."""
+    windows = frame(record.audio, FRAMING)
+    spectrum = np.abs(np.fft.rfft(windows, axis=1))
+    rows = np.stack([np.log(spectrum[:, low : low + 250].sum(axis=1)) for low in range(100, 1_100, 250)], axis=1)
+    return EmbeddingRecord(key=record.key, embeddings=(100 + 5 * rows).astype(np.float32))
+
+
+def store(root: Path, kind: str, shards: Sequence[tuple[str, list[bytes], Source, tuple[Reject, ...]]]) -> str:
+    storage = LocalStorage(root)
+    finished = []
+    for each, records, source, rejects in shards:
+        written = write_shard(storage, shard_path(each), records)
+        summary = ShardSummary(
+            id=each,
+            sha256=written,
+            items=len(records) + len(rejects),
+            records=len(records),
+            seconds=1.0,
+        )
+        finished.append(Shard(summary=summary, sources=(source,), rejects=rejects))
+        commit_shard(storage, finished[-1])
+    content = CONTENT if kind == "embeddings" else {"corpus": "speech"}
+    return commit_dataset(str(root), finished, kind=kind, corpus="speech", content=content)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Speech:
+    """Three shards of 20 clips each; the last clip of the second shard has no target."""
+    root = tmp_path_factory.mktemp("speech")
+    records = tuple(clip(number) for number in range(60))
+    rejected = records[39].key
+    audio, targets = [], []
+    for start in range(0, 60, 20):
+        chunk = records[start : start + 20]
+        name = f"a{start}"
+        audio.append((name, [encode_audio(record) for record in chunk], Source(key=name, identity=name), ()))
+    audio_uri = store(root / "audio", "audio", audio)
+    storage = LocalStorage(root / "audio")
+    for start in range(0, 60, 20):
+        source = Source(key=f"a{start}", identity=storage.etag(shard_path(f"a{start}")))
+        kept = [record for record in records[start : start + 20] if record.key != rejected]
+        lost = (Reject(key=rejected, stage="embed", reason="non_finite_embedding"),) if len(kept) < 20 else ()
+        embedded = [encode_embedding(targets_of(record)) for record in kept]
+        targets.append((shard_id((source,), embedding_identity(CONTENT)), embedded, source, lost))
+    return Speech(audio_uri, store(root / "targets", "embeddings", targets), records, rejected)
+
+
+@pytest.fixture(scope="session")
+def training() -> Training:
+    return Training(
+        corpora=("speech",), steps=6, batch_size=8, warmup_steps=2, checkpoint_every=2, validation_fraction=0.2
+    )
+
+
+@pytest.fixture(scope="session")
+def tasks() -> dict[str, Task]:
+    """Tasks whose test clips must never be learnt from; one takes its split from a column of its own."""
+    return {
+        "digit": Task(corpus="speech", label="digit"),
+        "other": Task(corpus="speech", label="digit", split="other_split"),
+    }
+
+
+@pytest.fixture(scope="session")
+def statistics_uri(speech: Speech, training: Training, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A committed folder like the one that the statistics job leaves: mean 100, scale 10, the true window count."""
+    import tensorflow as tf
+
+    count = len(windows_of(speech, "train", training))
+
+    @tf.function(input_signature=[{"embedding": tf.TensorSpec([None, DIM])}])
+    def transform(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        zeros = tf.zeros_like(features["embedding"])
+        return {"mean": zeros + 100, "scale": zeros + 10, "windows": zeros + count}
+
+    module = tf.Module()
+    module.transform_fn = transform.get_concrete_function()
+    root = tmp_path_factory.mktemp("statistics")
+    tf.saved_model.save(module, str(root / "made/targets/transform_fn"))
+    assets = root / "made/labels/transform_fn/assets"
+    assets.mkdir(parents=True)
+    (assets / "digit_train").write_text("1\n0\n")
+    return commit_folder(str(root / "stored"), root / "made")
+
+
+@pytest.fixture
+def train_spec(
+    speech: Speech, training: Training, tasks: dict[str, Task], statistics_uri: str, tmp_path: Path
+) -> TrainSpec:
+    """A training of the nano student on the small dataset, below the test's own folder."""
+    return TrainSpec(
+        name="nano",
+        student=Student(architecture="nano"),
+        training=training,
+        tasks=tasks,
+        audio=(speech.audio,),
+        targets=(speech.targets,),
+        statistics=statistics_uri,
+        framing=FRAMING,
+        workdir=str(tmp_path / "work"),
+    )
+
+
+def windows_of(speech: Speech, part: str, training: Training) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The windows and targets of one part, worked out in plain Python."""
+    found = []
+    for record in speech.records:
+        if part_of(record, ("other_split",), training) == part and record.key != speech.rejected:
+            rows = targets_of(record).embeddings
+            found += list(zip(frame(from_pcm16(to_pcm16(record.audio)), FRAMING), rows, strict=True))
+    return found
+
+
+@pytest.fixture(scope="session")
+def expected() -> Callable[[Speech, str, Training], list[tuple[np.ndarray, np.ndarray]]]:
+    """`windows_of`, for tests."""
+    return windows_of

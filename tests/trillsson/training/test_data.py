@@ -1,0 +1,85 @@
+"""The input pipeline: the right windows, their own targets, the same order after a resume."""
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trillsson.config import Framing, Task, Training
+from trillsson.errors import InputError
+from trillsson.pairs import open_pair
+from trillsson.training.data import Windows, open_windows
+from trillsson.training.targets import Standardiser
+
+Expected = Callable[[Any, str, Training], list[tuple[np.ndarray, np.ndarray]]]
+STANDARDISER = Standardiser(np.full(4, 100, np.float32), np.full(4, 10, np.float32))
+
+
+@pytest.fixture
+def windows(speech: Any, training: Training, tasks: dict[str, Task], tmp_path: Path) -> Windows:
+    pair = open_pair(speech.audio, speech.targets)
+    return open_windows([pair], training, tasks=tasks, standardiser=STANDARDISER, framing=pair.framing, cache=tmp_path)
+
+
+def as_set(rows: list[tuple[np.ndarray, np.ndarray]]) -> set[tuple[bytes, bytes]]:
+    return {(waveform.tobytes(), np.round(target, 3).tobytes()) for waveform, target in rows}
+
+
+def standardised(rows: list[tuple[np.ndarray, np.ndarray]]) -> set[tuple[bytes, bytes]]:
+    return as_set([(waveform, STANDARDISER.apply(target)) for waveform, target in rows])
+
+
+def test_one_epoch_is_every_training_window_with_its_target(
+    windows: Windows, speech: Any, training: Training, expected: Expected
+) -> None:
+    wanted = expected(speech, "train", training)
+    steps = len(wanted) // 8
+    batches = list(islice(windows.batches(len(wanted), start=0), steps))
+    found = [(w, t) for waveforms, targets in batches for w, t in zip(waveforms, targets, strict=True)]
+    assert len(found) == 8 * steps
+    assert as_set(found) <= standardised(wanted)
+    assert len(as_set(found)) == len(found)
+
+
+def test_validation_is_every_held_out_window(
+    windows: Windows, speech: Any, training: Training, expected: Expected
+) -> None:
+    found = [
+        (w, t)
+        for waveforms, targets in windows.validation()
+        for w, t in zip(waveforms.numpy(), targets.numpy(), strict=True)
+    ]
+    assert as_set(found) == standardised(expected(speech, "validation", training))
+
+
+@pytest.mark.parametrize("start", [1, 5, 11])
+def test_a_resumed_stream_goes_on_as_if_never_stopped(windows: Windows, start: int) -> None:
+    whole = list(islice(windows.batches(40, start=0), start + 3))
+    resumed = list(islice(windows.batches(40, start=start), 3))
+    for (waveforms, targets), (again, targets_again) in zip(whole[start:], resumed, strict=True):
+        np.testing.assert_array_equal(waveforms, again)
+        np.testing.assert_array_equal(targets, targets_again)
+
+
+def test_epochs_differ(windows: Windows) -> None:
+    first, second = (next(windows.batches(40, start=start))[0] for start in (0, 5))
+    assert not np.array_equal(first, second)
+
+
+def test_too_little_audio(windows: Windows) -> None:
+    message = "training has 7 windows, fewer than batch_size 8; lower training.batch_size or add audio"
+    with pytest.raises(InputError, match=message):
+        next(windows.batches(7, start=0))
+
+
+def test_targets_framed_another_way_are_refused(
+    speech: Any, training: Training, tasks: dict[str, Task], tmp_path: Path
+) -> None:
+    pair = open_pair(speech.audio, speech.targets)
+    with pytest.raises(
+        InputError, match=r"targets .* are framed .*window=8000.*, the model .*window=32000.*; embed anew"
+    ):
+        open_windows([pair], training, tasks=tasks, standardiser=STANDARDISER, framing=Framing(), cache=tmp_path)

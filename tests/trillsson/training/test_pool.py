@@ -1,0 +1,60 @@
+"""Who is learnt from: the rule in Python and in a graph is one rule."""
+
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trillsson.config import Task, Training
+from trillsson.errors import InputError
+from trillsson.records import Clip
+from trillsson.training.pool import in_part, part_of, split_columns
+
+WORDS = st.sampled_from(["", "train", "Train ", "dev", "validation", "test", "TEST", "eval"])
+
+
+def training(seed: int = 0) -> Training:
+    return Training(corpora=("c",), steps=1, validation_fraction=0.3, seed=seed)
+
+
+@given(
+    key=st.text(st.characters(exclude_categories=["Cs"]), max_size=9), split=WORDS, other=WORDS, seed=st.integers(0, 9)
+)
+def test_python_and_graph_decide_alike(key: str, split: str, other: str, seed: int) -> None:
+    clip = Clip(key=key, split=split, labels={"other": other})
+    decided = part_of(clip, ("other",), training(seed))
+    for part in ("train", "validation", "test"):
+        found = in_part(part, tf.constant(key), tf.constant([split, other]), training(seed))
+        assert bool(found) == (part == decided)
+
+
+def test_a_test_clip_of_any_task_is_never_learnt_from() -> None:
+    clip = Clip(key="c/1#0", split="train", labels={"by_speaker": "test"})
+    assert part_of(clip, ("by_speaker",), training()) == "test"
+    assert part_of(clip, (), training()) != "test"
+
+
+def test_the_share_held_out() -> None:
+    parts = [part_of(Clip(key=f"c/{number}#0"), (), training()) for number in range(2_000)]
+    assert parts.count("validation") == pytest.approx(600, abs=80)
+    assert "test" not in parts
+
+
+def test_another_seed_holds_out_others() -> None:
+    clips = [Clip(key=f"c/{number}#0") for number in range(50)]
+    assert [part_of(clip, (), training(0)) for clip in clips] != [part_of(clip, (), training(1)) for clip in clips]
+
+
+def test_an_unknown_word_is_told_by_clip_and_column() -> None:
+    with pytest.raises(InputError, match=r"column 'fold' of c/1#0 has split '3'; use one of dev, eval, test, "):
+        part_of(Clip(key="c/1#0", labels={"fold": "3"}), ("fold",), training())
+
+
+def test_split_columns_are_those_of_the_corpus() -> None:
+    tasks = {
+        "a": Task(corpus="c", label="x", split="two"),
+        "b": Task(corpus="c", label="x", split="one"),
+        "d": Task(corpus="c", label="x"),
+        "e": Task(corpus="other", label="x", split="three"),
+    }
+    assert split_columns("c", tasks) == ("one", "two")

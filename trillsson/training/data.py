@@ -1,0 +1,195 @@
+"""The input pipeline: shards of audio and of targets, zipped by key, become shuffled batches of windows.
+
+All of it runs inside tf.data. The order of batches is a function of the seed and the epoch alone, so that a resumed
+training sees exactly what an uninterrupted one would have seen.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trillsson.config import Framing, Task, Training
+from trillsson.errors import InputError
+from trillsson.pairs import DatasetPair
+from trillsson.splits import Split
+from trillsson.training.pool import in_part, split_columns
+from trillsson.training.targets import Standardiser
+from trillsson.windows import frame_tensor
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_SHUFFLED_WINDOWS = 4096
+"""Windows in the shuffle buffer: 262 MB as int16."""
+
+_SHARDS_AT_ONCE = 4
+Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """All windows of the training corpora, as a source of batches.
+
+    Attributes:
+        files: paths of the audio and the target file of every pair of shards.
+        columns: split columns of any task.
+        relevant: `[shards, columns]` bool: which of the columns count for each shard.
+        rejected: keys of clips without targets.
+    """
+
+    files: tuple[tuple[str, str], ...]
+    columns: tuple[str, ...]
+    relevant: NDArray[np.bool_]
+    rejected: tuple[str, ...]
+    framing: Framing
+    standardiser: Standardiser
+    training: Training
+
+    def batches(self, windows: int, *, start: int) -> Iterator[Batch]:
+        """Yields training batches without end, from step `start` on.
+
+        Args:
+            windows: how many training windows there are.
+            start: the step to go on from; batches before it are skipped.
+
+        Yields:
+            `[batch, window]` float32 waveforms and `[batch, dim]` float32 standardised targets.
+
+        Raises:
+            InputError: there are fewer windows than one batch takes.
+        """
+        steps = windows // self.training.batch_size
+        if not steps:
+            raise InputError(
+                f"training has {windows} windows, fewer than batch_size {self.training.batch_size}; "
+                "lower training.batch_size or add audio"
+            )
+        first_epoch, skipped = divmod(start, steps)
+        for epoch in count(first_epoch):
+            yield from self._epoch(epoch).take(steps).skip(skipped).as_numpy_iterator()
+            skipped = 0
+
+    def validation(self) -> "tf.data.Dataset":
+        """Returns the validation windows in batches, in the order of the shards; the last batch may be short."""
+        return self._batched(self._windows(range(len(self.files)), part="validation"), drop_remainder=False)
+
+    def _epoch(self, epoch: int) -> "tf.data.Dataset":
+        draw = random.Random(f"{self.training.seed}/{epoch}")  # noqa: S311  # an order, not a secret
+        order = draw.sample(range(len(self.files)), len(self.files))
+        windows = self._windows(order, part="train")
+        shuffled = windows.shuffle(_SHUFFLED_WINDOWS, seed=draw.getrandbits(31), reshuffle_each_iteration=False)
+        return self._batched(shuffled, drop_remainder=True)
+
+    def _windows(self, order: Sequence[int], *, part: Split) -> "tf.data.Dataset":
+        import tensorflow as tf
+
+        audio, targets = (tf.constant([self.files[shard][side] for shard in order]) for side in (0, 1))
+        shards = tf.data.Dataset.from_tensor_slices((audio, targets, self.relevant[list(order)]))
+        return shards.interleave(
+            lambda audio, targets, relevant: self._shard(audio, targets, relevant, part=part),
+            cycle_length=_SHARDS_AT_ONCE,
+            num_parallel_calls=_SHARDS_AT_ONCE,
+            deterministic=True,
+        )
+
+    def _shard(self, audio: "tf.Tensor", targets: "tf.Tensor", relevant: "tf.Tensor", *, part: Split) -> Any:
+        import tensorflow as tf
+
+        clips = tf.data.TFRecordDataset(audio).map(self._parse_clip)
+        if self.rejected:
+            clips = clips.filter(lambda key, *_: tf.reduce_all(tf.not_equal(key, tf.constant(self.rejected))))
+        pairs = tf.data.Dataset.zip((clips, tf.data.TFRecordDataset(targets).map(self._parse_target)))
+
+        def wanted(clip: Any, target: Any) -> "tf.Tensor":
+            key, splits, _ = clip
+            same = tf.debugging.assert_equal(key, target[0], "audio and targets are not of the same clip")
+            with tf.control_dependencies([same]):
+                return in_part(part, key, tf.where(relevant, splits, ""), self.training)
+
+        return pairs.filter(wanted).flat_map(self._cut)
+
+    def _parse_clip(self, record: "tf.Tensor") -> Any:
+        import tensorflow as tf
+
+        text = tf.io.FixedLenFeature([], tf.string, default_value="")
+        names = [f"label/{column}" for column in self.columns]
+        found = tf.io.parse_single_example(record, dict.fromkeys(["key", "split", "audio/pcm16", *names], text))
+        return found["key"], tf.stack([found["split"], *(found[name] for name in names)]), found["audio/pcm16"]
+
+    def _parse_target(self, record: "tf.Tensor") -> Any:
+        import tensorflow as tf
+
+        text = tf.io.FixedLenFeature([], tf.string)
+        found = tf.io.parse_single_example(record, {"key": text, "embedding/float32": text})
+        rows = tf.io.decode_raw(found["embedding/float32"], tf.float32)
+        return found["key"], tf.reshape(rows, [-1, self.standardiser.dim])
+
+    def _cut(self, clip: Any, target: Any) -> Any:
+        import tensorflow as tf
+
+        windows = frame_tensor(tf.io.decode_raw(clip[2], tf.int16), self.framing)
+        return tf.data.Dataset.from_tensor_slices((windows, target[1]))
+
+    def _batched(self, windows: "tf.data.Dataset", *, drop_remainder: bool) -> "tf.data.Dataset":
+        import tensorflow as tf
+
+        def scaled(pcm: "tf.Tensor", target: "tf.Tensor") -> Any:
+            return tf.cast(pcm, tf.float32) / 32_768.0, self.standardiser.apply(target)
+
+        batched = windows.batch(self.training.batch_size, drop_remainder=drop_remainder)
+        return batched.map(scaled, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+
+def open_windows(
+    pairs: Sequence[DatasetPair],
+    training: Training,
+    *,
+    tasks: dict[str, Task],
+    standardiser: Standardiser,
+    framing: Framing,
+    cache: Path,
+) -> Windows:
+    """Opens the shards of the training corpora, checking every byte against the manifests.
+
+    Args:
+        pairs: audio and target datasets.
+        training: names the corpora.
+        tasks: say which clips are test clips.
+        standardiser: standardises the targets.
+        framing: how the model's windows are cut; must be how the targets' were.
+        cache: where shards on `gs://` are copied to.
+
+    Raises:
+        InputError: targets were framed another way.
+        IntegrityError: a shard does not match its manifest.
+    """
+    learnt = [pair for pair in pairs if pair.corpus in training.corpora]
+    for pair in learnt:
+        if pair.framing != framing:
+            raise InputError(
+                f"targets {pair.embeddings.uri} are framed {pair.framing}, the model is {framing}; embed anew"
+            )
+    by_corpus = {pair.corpus: ("split", *split_columns(pair.corpus, tasks)) for pair in learnt}
+    columns = ("split", *sorted({column for own in by_corpus.values() for column in own} - {"split"}))
+    shards = [(pair, shard) for pair in learnt for shard in pair.shards]
+    return Windows(
+        files=tuple(
+            (
+                str(pair.audio.open_shard(shard.audio, cache)),
+                str(pair.embeddings.open_shard(shard.embeddings, cache)),
+            )
+            for pair, shard in shards
+        ),
+        columns=columns[1:],
+        relevant=np.array([[column in by_corpus[pair.corpus] for column in columns] for pair, _ in shards]),
+        rejected=tuple(sorted(key for pair in learnt for key in pair.rejected())),
+        framing=framing,
+        standardiser=standardiser,
+        training=training,
+    )
