@@ -1,0 +1,229 @@
+"""statistics: mean and variance of the teacher's targets and the vocabularies of the tasks' labels, as a transform.
+
+tensorflow-transform computes both and saves them as SavedModels; `trillsson.training.targets` reads them back.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.beam.runner import LOCAL_RUNNER, run_pipeline
+from trillsson.config import Spec, Task, TaskName, Training
+from trillsson.digests import SHORT, digest_of
+from trillsson.embedder import Embeddings
+from trillsson.errors import InputError
+from trillsson.folders import commit_folder, find_folder
+from trillsson.pairs import DatasetPair, ShardPair, open_pair, read_pair
+from trillsson.progress import Stopwatch, say
+from trillsson.records import Clip, decode_clip
+from trillsson.splits import normalise_split
+from trillsson.storage import join, open_storage
+from trillsson.training.pool import part_of, split_columns
+from trillsson.training.targets import EMBEDDING, LABELS, TARGETS, read_vocabulary, vocabulary_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA_VERSION = 1
+_ROWS = 1024
+"""Rows of a RecordBatch. Single dicts instead of batches cost eight times as much."""
+
+Shards = Sequence[tuple[DatasetPair, ShardPair]]
+
+
+class StatisticsSpec(Spec):
+    """Whose statistics: pairs of audio and target datasets, and what training and the tasks use them for."""
+
+    audio: tuple[str, ...]
+    targets: tuple[str, ...]
+    training: Training
+    tasks: dict[TaskName, Task]
+    workdir: str
+    beam_options: tuple[str, ...] = LOCAL_RUNNER
+
+
+def run(spec: StatisticsSpec) -> str:
+    """Computes the statistics and returns the URI of their folder, or finds what an earlier run left.
+
+    Raises:
+        InputError: no clip is left to learn from, or a task has no label in training.
+        IntegrityError: audio and targets do not belong together.
+    """
+    pairs = [open_pair(audio, targets) for audio, targets in zip(spec.audio, spec.targets, strict=True)]
+    uri = join(open_storage(spec.workdir).uri, "statistics", _identity(spec, pairs))
+    if found := find_folder(uri):
+        return found
+    watch = Stopwatch()
+    shards = [(pair, shard) for pair in pairs for shard in pair.shards]
+    with tempfile.TemporaryDirectory(prefix="trillsson-") as folder:
+        learnt = [(pair, shard) for pair, shard in shards if pair.corpus in spec.training.corpora]
+        dim = int(pairs[0].embeddings.manifest.content["embedder"]["dim"])
+        _analyse_targets(learnt, spec, dim=dim, output=Path(folder) / "made" / TARGETS)
+        _analyse_labels(shards, spec, output=Path(folder) / "made" / LABELS)
+        _check_labels(spec, Path(folder) / "made" / LABELS)
+        stored = commit_folder(uri, Path(folder) / "made")
+    say(f"statistics of {len(shards)} shards [{watch}]")
+    return stored
+
+
+def _identity(spec: StatisticsSpec, pairs: Sequence[DatasetPair]) -> str:
+    return digest_of(
+        {
+            "step": "statistics",
+            "schema_version": SCHEMA_VERSION,
+            "datasets": [(pair.audio.id, pair.embeddings.id) for pair in pairs],
+            "corpora": spec.training.corpora,
+            "validation_fraction": spec.training.validation_fraction,
+            "seed": spec.training.seed,
+            "tasks": {name: task.model_dump(mode="json") for name, task in spec.tasks.items()},
+        }
+    )[:SHORT]
+
+
+def _analyse_targets(shards: Shards, spec: StatisticsSpec, *, dim: int, output: Path) -> None:
+    import pyarrow as pa
+
+    schema = pa.schema([(EMBEDDING, pa.list_(pa.float32()))])
+
+    def batches(element: tuple[DatasetPair, ShardPair]) -> Iterator["pa.RecordBatch"]:
+        for rows in _chunks(_training_windows(element, spec)):
+            offsets = np.arange(len(rows) + 1, dtype=np.int32) * dim
+            values = pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows.reshape(-1)))
+            yield pa.RecordBatch.from_arrays([values], schema=schema)
+
+    def preprocess(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        import tensorflow as tf
+        import tensorflow_transform as tft
+
+        rows = inputs[EMBEDDING]
+        mean = tft.mean(rows, reduce_instance_dims=False)
+        variance = tft.var(rows, reduce_instance_dims=False)
+        windows = tf.cast(tft.size(rows, reduce_instance_dims=False), tf.float32)
+        # A dimension that never varies carries nothing: it is centred, and left at its scale.
+        scale = tf.where(variance > 0, tf.sqrt(variance), tf.ones_like(variance))
+        constants = {"mean": mean, "scale": scale, "windows": windows}
+        told = {name: tf.zeros_like(rows) + value for name, value in constants.items()}
+        return {EMBEDDING: (rows - mean) / scale, **told}
+
+    dense = f'dense_tensor {{ column_name: "{EMBEDDING}" shape {{ dim {{ size: {dim} }} }} }}'
+    if not any(len(rows) for element in shards for rows in _training_windows(element, spec)):
+        corpora = ", ".join(spec.training.corpora)
+        raise InputError(
+            f"training.corpora ({corpora}) leave no clip to learn from: every one is a test clip; add some"
+        )
+    _analyse(
+        shards,
+        batches,
+        schema=schema,
+        tensors={EMBEDDING: dense},
+        preprocess=preprocess,
+        output=output,
+        options=spec.beam_options,
+    )
+
+
+def _analyse_labels(shards: Shards, spec: StatisticsSpec, *, output: Path) -> None:
+    """Saves two vocabularies a task: its labels in train, and those in validation and test."""
+    import pyarrow as pa
+
+    columns = [(name, held_out) for name in spec.tasks for held_out in (False, True)]
+    names = [vocabulary_name(*column) for column in columns]
+    schema = pa.schema([(name, pa.list_(pa.binary())) for name in names])
+
+    def batches(element: tuple[DatasetPair, ShardPair]) -> Iterator["pa.RecordBatch"]:
+        clips = [clip for clip, _ in _clips(element)]
+        rows = [[_label(clip, spec.tasks[name], held_out=held_out) for clip in clips] for name, held_out in columns]
+        yield pa.RecordBatch.from_arrays([pa.array(row, pa.list_(pa.binary())) for row in rows], schema=schema)
+
+    def preprocess(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        import tensorflow_transform as tft
+
+        for name in names:
+            tft.vocabulary(inputs[name], vocab_filename=name)
+        return dict(inputs)
+
+    sparse = {name: f'varlen_sparse_tensor {{ column_name: "{name}" }}' for name in names}
+    options = spec.beam_options
+    _analyse(shards, batches, schema=schema, tensors=sparse, preprocess=preprocess, output=output, options=options)
+
+
+def _check_labels(spec: StatisticsSpec, folder: Path) -> None:
+    """Refuses, before anything is trained, a label that is tested and never shown."""
+    for name, task in spec.tasks.items():
+        shown, tested = (set(read_vocabulary(folder, name, held_out=held_out)) for held_out in (False, True))
+        if unknown := sorted(tested - shown):
+            raise InputError(
+                f"task {name}: label {unknown[0]!r} of corpus {task.corpus} is in validation or test and never in "
+                f"train; mend the split or remove those clips"
+            )
+
+
+def _analyse(
+    shards: Shards,
+    batches: Callable[[tuple[DatasetPair, ShardPair]], Iterator["pa.RecordBatch"]],
+    *,
+    schema: "pa.Schema",
+    tensors: Mapping[str, str],
+    preprocess: Callable[[Mapping[str, Any]], dict[str, Any]],
+    output: Path,
+    options: Sequence[str],
+) -> None:
+    """Runs one analysis of tensorflow-transform over record batches and saves the transform below `output`."""
+    # Without this, importing tensorflow-transform turns tf.keras into Keras 2 for the whole process.
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
+    import apache_beam as beam
+    import tensorflow_transform.beam as tft_beam
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+    from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
+
+    parse = text_format.Parse
+    representations = {name: parse(text, schema_pb2.TensorRepresentation()) for name, text in tensors.items()}
+    config = TensorAdapterConfig(schema, representations)
+    with tempfile.TemporaryDirectory(prefix="trillsson-") as scratch, tft_beam.Context(temp_dir=scratch):
+
+        def build(pipeline: beam.Pipeline) -> None:
+            data = pipeline | beam.Create(list(shards)) | beam.Reshuffle() | beam.FlatMap(batches)
+            transform = (data, config) | tft_beam.AnalyzeDataset(preprocess)
+            transform | tft_beam.WriteTransformFn(str(output))
+
+        run_pipeline(build, options)
+
+
+def _clips(element: tuple[DatasetPair, ShardPair]) -> Iterator[tuple[Clip, Embeddings]]:
+    pair, shards = element
+    with tempfile.TemporaryDirectory(prefix="trillsson-") as cache:
+        yield from read_pair(pair, shards, decode=decode_clip, cache=Path(cache))
+
+
+def _training_windows(element: tuple[DatasetPair, ShardPair], spec: StatisticsSpec) -> Iterator[Embeddings]:
+    columns = split_columns(element[0].corpus, spec.tasks)
+    for clip, rows in _clips(element):
+        if part_of(clip, columns, spec.training) == "train":
+            yield rows
+
+
+def _label(clip: Clip, task: Task, *, held_out: bool) -> list[bytes]:
+    """Returns the clip's label for a task, if the task trains on the clip, or if it is held out, else nothing."""
+    split = clip.labels.get(task.split, "") if task.split else clip.split
+    label = clip.labels.get(task.label, "")
+    if not (label and split) or not clip.key.startswith(f"{task.corpus}/"):
+        return []
+    where = f"column {task.split or 'split'!r} of {clip.key}"
+    return [label.encode()] if (normalise_split(split, where=where) != "train") == held_out else []
+
+
+def _chunks(rows: Iterator[Embeddings]) -> Iterator[Embeddings]:
+    """Joins the rows of many clips into arrays of about `_ROWS` rows."""
+    waiting: list[Embeddings] = []
+    for each in rows:
+        waiting.append(each)
+        if sum(map(len, waiting)) >= _ROWS:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)

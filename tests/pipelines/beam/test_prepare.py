@@ -1,0 +1,187 @@
+"""prepare: what becomes of good files, of bad ones, of a growing corpus and of a run that was killed."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipelines.beam import prepare
+from pipelines.beam.prepare import PrepareSpec, run
+from trillsson.audio import CLIP_SAMPLES
+from trillsson.config import FolderCorpus
+from trillsson.datasets import Dataset, open_dataset
+from trillsson.errors import InputError, TransientError
+from trillsson.records import AudioRecord, decode_audio, read_shard
+from trillsson.storage import LocalStorage
+
+EditCsv = Callable[[Callable[[list[dict[str, str]]], None]], None]
+
+
+def spec_of(corpus: FolderCorpus, workdir: Path, **changes: object) -> PrepareSpec:
+    return PrepareSpec(name="tones", corpus=corpus.model_copy(update=changes), workdir=str(workdir))
+
+
+def records_of(dataset: Dataset, cache: Path) -> list[AudioRecord]:
+    shards = (read_shard(dataset.open_shard(summary, cache)) for summary in dataset.manifest.shards)
+    return [decode_audio(data) for shard in shards for data in shard]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def plain(corpus: FolderCorpus) -> FolderCorpus:
+    return FolderCorpus(kind="folder", path=corpus.path)
+
+
+def test_a_folder_becomes_an_audio_dataset(tones: FolderCorpus, tmp_path: Path) -> None:
+    dataset = open_dataset(run(spec_of(tones, tmp_path / "work")), "audio")
+    records = records_of(dataset, tmp_path)
+    manifest = dataset.manifest
+    assert (manifest.items, manifest.records, manifest.rejects) == (24, 24, {})
+    assert manifest.seconds == pytest.approx(sum(record.audio.size for record in records) / 16_000, abs=1e-3)
+    assert [record.key for record in records[:2]] == ["tones/ann/00.wav#0", "tones/ann/04.wav#0"]
+    assert (records[0].speaker, records[0].split) == ("ann", "train")
+    assert records[0].labels == {"speaker": "ann", "split": "train", "pitch": "low"}
+
+
+def test_the_samples_are_those_of_the_file(tones: FolderCorpus, tmp_path: Path) -> None:
+    dataset = open_dataset(run(spec_of(tones, tmp_path / "work")), "audio")
+    wanted, _ = soundfile.read(Path(tones.path) / "ann/00.wav", dtype="float32")
+    np.testing.assert_array_equal(records_of(dataset, tmp_path)[0].audio, wanted)
+
+
+def test_the_same_corpus_elsewhere_gives_the_same_bytes(tones: FolderCorpus, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tones.path, copy)
+    run(spec_of(tones, tmp_path / "one"))
+    run(spec_of(tones, tmp_path / "two", path=str(copy)))
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_a_second_run_makes_nothing(tones: FolderCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(spec_of(tones, tmp_path / "work"))
+    monkeypatch.setattr(prepare, "prepare_shard", None)
+    assert run(spec_of(tones, tmp_path / "work")) == first
+
+
+def test_new_files_make_new_shards_and_leave_the_old(tones: FolderCorpus, tmp_path: Path) -> None:
+    corpus = plain(tones)
+    old = open_dataset(run(spec_of(corpus, tmp_path / "work")), "audio")
+    before = contents(tmp_path / "work")
+    soundfile.write(Path(tones.path) / "ann/000-first-by-name.wav", np.full(16_000, 0.1), 16_000)
+    new = open_dataset(run(spec_of(corpus, tmp_path / "work")), "audio")
+    assert new.manifest.records == 25
+    assert {shard.id for shard in old.manifest.shards} < {shard.id for shard in new.manifest.shards}
+    assert before.items() <= contents(tmp_path / "work").items()
+    assert open_dataset(old.uri, "audio").manifest == old.manifest
+
+
+def test_a_changed_file_changes_its_shard_only(
+    tones: FolderCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "FILES_PER_SHARD", 8)
+    old = open_dataset(run(spec_of(plain(tones), tmp_path / "work")), "audio")
+    soundfile.write(Path(tones.path) / "ann/00.wav", np.full(16_000, 0.1), 16_000)
+    new = open_dataset(run(spec_of(plain(tones), tmp_path / "work")), "audio")
+    assert [a.id == b.id for a, b in zip(old.manifest.shards, new.manifest.shards, strict=True)] == [False, True, True]
+
+
+def test_a_killed_run_goes_on_where_it_was(
+    tones: FolderCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "FILES_PER_SHARD", 8)
+    whole = run(spec_of(tones, tmp_path / "whole"))
+    commits = []
+
+    def dies_at_the_third(storage: object, shard: object) -> None:
+        commits.append(shard)
+        if len(commits) == 3:
+            raise KeyboardInterrupt
+        commit(storage, shard)  # type: ignore[arg-type]
+
+    commit = prepare.commit_shard
+    monkeypatch.setattr(prepare, "commit_shard", dies_at_the_third)
+    with pytest.raises(BaseException):  # noqa: B017, PT011  # however the runner reports it
+        run(spec_of(tones, tmp_path / "work"))
+    assert not (tmp_path / "work/audio/tones/manifests").exists()
+    monkeypatch.setattr(prepare, "commit_shard", commit)
+    made_before = len(commits)
+    resumed = run(spec_of(tones, tmp_path / "work"))
+    assert made_before == 3
+    assert contents(tmp_path / "work") == contents(tmp_path / "whole")
+    assert resumed.endswith(whole.rpartition("/")[2])
+
+
+def test_a_long_file_is_cut_into_clips(tmp_path: Path) -> None:
+    folder = tmp_path / "long"
+    folder.mkdir()
+    soundfile.write(folder / "a.wav", np.full(CLIP_SAMPLES + 20_000, 0.25), 16_000)
+    soundfile.write(folder / "b.wav", np.full(CLIP_SAMPLES + 800, 0.25), 16_000)
+    corpus = FolderCorpus(kind="folder", path=str(folder), max_reject_fraction=0.5)
+    dataset = open_dataset(run(spec_of(corpus, tmp_path / "work")), "audio")
+    sizes = {record.key: record.audio.size for record in records_of(dataset, tmp_path)}
+    assert sizes == {"tones/a.wav#0": 480_000, "tones/a.wav#480000": 20_000, "tones/b.wav#0": 480_000}
+    assert [reject.key for reject in dataset.rejects()] == ["tones/b.wav#480000"]
+
+
+BAD_FILES: dict[str, Callable[[Path], None]] = {
+    "undecodable": lambda path: path.write_text("this is no audio"),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "non_finite": lambda path: soundfile.write(path, np.full(16_000, np.nan), 16_000, "FLOAT", format="WAV"),
+    "too_short": lambda path: soundfile.write(path, np.zeros(160), 16_000, format="WAV"),
+}
+
+
+@pytest.mark.parametrize("reason", BAD_FILES)
+def test_a_bad_file_fails_the_step_by_its_name(tones: FolderCorpus, tmp_path: Path, reason: str) -> None:
+    BAD_FILES[reason](Path(tones.path) / "bob/01.flac")
+    found = "(truncated|undecodable)" if reason == "truncated" else reason
+    message = (
+        rf"^corpus 'tones': 1 of 24 items were rejected, more than max_reject_fraction 0; first tones/bob/01\.flac: "
+        rf"{found} \(.+\); mend or remove such files, or raise corpora\.tones\.max_reject_fraction$"
+    )
+    with pytest.raises(InputError, match=message):
+        run(spec_of(tones, tmp_path / "work"))
+    assert not (tmp_path / "work/audio/tones/manifests").exists()
+
+
+def test_a_bad_file_is_a_reject_where_that_is_allowed(tones: FolderCorpus, tmp_path: Path) -> None:
+    BAD_FILES["too_short"](Path(tones.path) / "bob/01.flac")
+    dataset = open_dataset(run(spec_of(tones, tmp_path / "work", max_reject_fraction=0.05)), "audio")
+    assert (dataset.manifest.items, dataset.manifest.records) == (24, 23)
+    assert dataset.manifest.rejects == {"too_short": 1}
+    (reject,) = dataset.rejects()
+    assert reject.key == "tones/bob/01.flac#0"
+    assert reject.detail == "0.010 s, at least 0.1 s are needed"
+
+
+def test_a_folder_of_broken_files_only(tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/a.wav").write_text("no audio")
+    corpus = FolderCorpus(kind="folder", path=str(tmp_path / "bad"), max_reject_fraction=0.9)
+    with pytest.raises(InputError, match=r"^corpus 'tones': 1 of 1 items were rejected, so nothing is left; first "):
+        run(spec_of(corpus, tmp_path / "work"))
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
+    tones: FolderCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: LocalStorage, path: str, source: Path) -> bool:
+        raise TransientError(f"cannot write {path}: No space left on device; free some space and run again")
+
+    monkeypatch.setattr(LocalStorage, "create_from", full)
+    with pytest.raises(
+        TransientError, match=r"^cannot write shards/\w+\.tfrecord: No space left on device; free [^\n]+$"
+    ):
+        run(spec_of(tones, tmp_path / "work"))
+    assert contents(tmp_path / "work") == {}
+
+
+def test_dask_is_refused(tones: FolderCorpus, tmp_path: Path) -> None:
+    spec = spec_of(tones, tmp_path / "work").model_copy(update={"beam_options": ("--runner=DaskRunner",)})
+    with pytest.raises(InputError, match="DaskRunner loses data silently"):
+        run(spec)
