@@ -1,0 +1,14 @@
+"""report: results -> page and table."""
+
+from kfp import dsl
+
+from components import component
+
+
+@component
+def report(release: str, teacher: str, baseline: str, students: list[str], page: dsl.Output[dsl.HTML]) -> str:
+    """Runs `pipelines.steps.report`, and shows the page in the KFP UI."""
+    from pipelines import steps
+    from pipelines.process import as_task
+
+    return as_task(steps.report)(release, [baseline, teacher, *students], page=page.path)

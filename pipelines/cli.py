@@ -1,0 +1,247 @@
+"""The command `trillsson`: parses, calls, prints. Every command's work is a plain function elsewhere."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from pipelines.process import one_line_errors, settle_environment
+
+CONFIG = click.argument("config", type=click.Path(path_type=Path))
+
+
+class _Group(click.Group):
+    """A group whose commands end on one line and an exit status when something is wrong."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        settle_environment()
+        with one_line_errors():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Group, context_settings={"max_content_width": 110})
+def main() -> None:
+    r"""Distils a large speech model into small ones, evaluates them, and publishes versions.
+
+    \b
+    One command does a whole release:        trillsson run configs/quickstart.yaml
+    It makes nothing twice: run it again after a failure, or every week.
+
+    The steps of a release are commands of their own. They take the config, and the URIs that earlier steps printed.
+    Exit status: 0 done, 2 your input, 3 damaged data, 4 not good enough to publish, 75 try again later.
+    """
+
+
+@main.command()
+@CONFIG
+def run(config: Path) -> None:
+    """Runs a whole release on this machine: the compiled Kubeflow pipeline, with KFP's local runner."""
+    from pipelines.kubeflow.release import run_release
+    from pipelines.terminal import Screen
+
+    run_release(config, show=Screen(sys.stdout).show)
+
+
+@main.command(name="compile")
+@CONFIG
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The YAML file to write.")
+def compile_(config: Path, output: Path) -> None:
+    """Compiles a release to the YAML that Kubeflow Pipelines runs; its default parameters are this release."""
+    from pipelines.kubeflow.graph import compile_release
+    from trillsson.config import load_release
+
+    compile_release(load_release(config), output)
+    click.echo(str(output))
+
+
+@main.command()
+@CONFIG
+@click.option("--host", required=True, help="Address of the Kubeflow Pipelines API, with its scheme.")
+@click.option("--experiment", default="trillsson", show_default=True, help="Experiment that the run belongs to.")
+@click.option("--namespace", help="Namespace, where the server has several users.")
+@click.option("--service-account", help="What the steps' pods run as.")
+def submit(config: Path, **where: str) -> None:
+    """Sends a release to a Kubeflow Pipelines server, to be run once, now; prints the page of the run."""
+    from pipelines.kubeflow.release import submit_release
+
+    click.echo(submit_release(config, **where))
+
+
+@main.command()
+@CONFIG
+@click.option("--cron", required=True, help="When: six fields, seconds first, such as '0 0 3 * * 1'.")
+@click.option("--host", required=True, help="Address of the Kubeflow Pipelines API, with its scheme.")
+@click.option("--experiment", default="trillsson", show_default=True, help="Experiment that the runs belong to.")
+@click.option("--namespace", help="Namespace, where the server has several users.")
+@click.option("--service-account", help="What the steps' pods run as.")
+def schedule(config: Path, cron: str, **where: str) -> None:
+    """Has a Kubeflow Pipelines server run a release again and again; replaces the schedule of the same name."""
+    from pipelines.kubeflow.release import schedule_release
+
+    click.echo(schedule_release(config, cron=cron, **where))
+
+
+@main.command()
+@CONFIG
+@click.option("--corpus", required=True, help="One of the config's corpora.")
+def prepare(config: Path, corpus: str) -> None:
+    """Decodes a corpus into an audio dataset; prints its manifest."""
+    from pipelines import steps
+
+    click.echo(steps.prepare(_release(config), corpus))
+
+
+@main.command()
+@CONFIG
+@click.option("--model", required=True, help="teacher, logmel, or one of the config's students.")
+@click.option("--audio", multiple=True, required=True, help="Manifest of an audio dataset. May be given often.")
+@click.option("--bundle", default="", help="The student's bundle.")
+def embed(config: Path, model: str, audio: tuple[str, ...], bundle: str) -> None:
+    """Embeds audio datasets; prints the manifests of the embeddings."""
+    from pipelines import steps
+
+    click.echo("\n".join(steps.embed(_release(config), model, audio, bundle=bundle)[1]))
+
+
+@main.command()
+@CONFIG
+@click.option("--audio", multiple=True, required=True, help="Manifest of an audio dataset.")
+@click.option(
+    "--targets", multiple=True, required=True, help="Manifest of the teacher's embeddings of it, in the same order."
+)
+def statistics(config: Path, audio: tuple[str, ...], targets: tuple[str, ...]) -> None:
+    """Computes mean and variance of the targets and the tasks' vocabularies; prints the folder."""
+    from pipelines import steps
+
+    click.echo(steps.statistics(_release(config), audio, targets=targets))
+
+
+@main.command()
+@CONFIG
+@click.option("--student", required=True, help="One of the config's students.")
+@click.option("--audio", multiple=True, required=True, help="Manifest of an audio dataset.")
+@click.option(
+    "--targets", multiple=True, required=True, help="Manifest of the teacher's embeddings of it, in the same order."
+)
+@click.option("--statistics", required=True, help="Folder that `trillsson statistics` printed.")
+def train(config: Path, student: str, audio: tuple[str, ...], targets: tuple[str, ...], statistics: str) -> None:
+    """Trains one student, or goes on where its training stopped; prints the folder of its weights."""
+    from pipelines import steps
+
+    made = steps.train(_release(config), student, audio=audio, targets=targets, statistics=statistics)
+    click.echo(made)
+
+
+@main.command()
+@CONFIG
+@click.option("--student", required=True, help="One of the config's students.")
+@click.option("--trained", required=True, help="Folder that `trillsson train` printed.")
+@click.option("--audio", multiple=True, required=True, help="Manifest of an audio dataset.")
+@click.option(
+    "--targets", multiple=True, required=True, help="Manifest of the teacher's embeddings of it, in the same order."
+)
+@click.option("--statistics", required=True, help="Folder that `trillsson statistics` printed.")
+def export(
+    config: Path, student: str, trained: str, audio: tuple[str, ...], targets: tuple[str, ...], statistics: str
+) -> None:
+    """Exports a trained student as SavedModel and TFLite, both checked; prints the bundle's folder."""
+    from pipelines import steps
+
+    release = _release(config)
+    made = steps.export(release, student, trained=trained, audio=audio, targets=targets, statistics=statistics)
+    click.echo(made)
+
+
+@main.command()
+@CONFIG
+@click.option("--model", required=True, help="teacher, logmel, or one of the config's students.")
+@click.option("--audio", multiple=True, required=True, help="Manifest of an audio dataset.")
+@click.option(
+    "--embeddings", multiple=True, required=True, help="Manifest of the model's embeddings of it, in the same order."
+)
+@click.option("--bundle", default="", help="The student's bundle.")
+def evaluate(config: Path, model: str, audio: tuple[str, ...], embeddings: tuple[str, ...], bundle: str) -> None:
+    """Probes a model's embeddings on every task; prints the file of its result."""
+    from pipelines import steps
+
+    click.echo(steps.evaluate(_release(config), model, audio=audio, embeddings=embeddings, bundle=bundle))
+
+
+@main.command()
+@CONFIG
+@click.option("--result", multiple=True, required=True, help="File that `trillsson evaluate` printed.")
+def report(config: Path, result: tuple[str, ...]) -> None:
+    """Sets the results of all models side by side, as a table and as a page."""
+    from pipelines import steps
+
+    steps.report(_release(config), result)
+
+
+@main.command()
+@CONFIG
+@click.option("--result", multiple=True, required=True, help="File that `trillsson evaluate` printed.")
+@click.option("--bundle", multiple=True, required=True, help="Folder that `trillsson export` printed.")
+def publish(config: Path, result: tuple[str, ...], bundle: tuple[str, ...]) -> None:
+    """Publishes the students that pass the config's gate."""
+    from pipelines import steps
+
+    steps.publish(_release(config), result, bundles=bundle)
+
+
+@main.group()
+def registry() -> None:
+    """Looks at published versions, checks them, and moves what `latest` means."""
+
+
+@registry.command(name="list")
+@click.argument("registry")
+def list_(registry: str) -> None:
+    """Lists the models of a registry and their versions."""
+    from trillsson.registry import list_models, list_versions
+
+    for model in list_models(registry):
+        for version in list_versions(registry, model):
+            click.echo(str(version))
+
+
+@registry.command()
+@click.argument("registry")
+@click.argument("reference")
+def verify(registry: str, reference: str) -> None:
+    """Reads every byte of a version, loads it, and embeds its probe clip. REFERENCE: nano, nano@3, nano@latest."""
+    from trillsson.registry import verify as verify_version
+
+    report = verify_version(registry, reference)
+    differences = ", ".join(f"{name} {value:.1e}" for name, value in report.differences.items())
+    found = f"{report.files} files, {report.total_bytes} bytes; difference on the probe clip: {differences}"
+    click.echo(f"{report.model}@{report.version} is whole: {found}")
+
+
+@registry.command()
+@click.argument("registry")
+@click.argument("reference")
+def promote(registry: str, reference: str) -> None:
+    """Makes a version, such as nano@3, what `latest` means."""
+    from trillsson.registry import promote as promote_version
+
+    click.echo(promote_version(registry, reference))
+
+
+@registry.command(name="roll-back")
+@click.argument("registry")
+@click.argument("model")
+def roll_back(registry: str, model: str) -> None:
+    """Makes `latest` mean again what it meant before."""
+    from trillsson.registry import roll_back as roll_back_version
+
+    click.echo(roll_back_version(registry, model))
+
+
+def _release(config: Path) -> str:
+    from trillsson.config import load_release
+
+    return load_release(config).model_dump_json()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""The steps of a release, each a plain function from strings to strings: what a component, the CLI and a test call.
+
+A step takes the release as the JSON of its config, names, and what earlier steps returned; it works out its spec and
+runs it. Everything it makes lies below the release's `workdir`, named by digests, and what is there is not made again.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from trillsson.config import (
+    BundleEmbedder,
+    EmbedderSpec,
+    FolderCorpus,
+    GeneratedCorpus,
+    LogMelBaseline,
+    Release,
+    parse_release,
+)
+from trillsson.datasets import open_dataset
+from trillsson.errors import InputError
+from trillsson.storage import open_storage
+
+TEACHER = "teacher"
+BASELINE = "logmel"
+
+
+def read_release(text: str) -> Release:
+    """Parses the release that a step was given, as `Release.model_dump_json` wrote it."""
+    return parse_release(json.loads(text), source="of this release")
+
+
+def prepare(release: str, corpus: str) -> str:
+    """Prepares one corpus; returns the manifest of its audio dataset."""
+    from pipelines.beam import prepare as step
+
+    config = read_release(release)
+    if corpus not in config.corpora:
+        raise InputError(f"corpus {corpus!r} is not in the config; it has {', '.join(config.corpora)}")
+    spec = config.corpora[corpus]
+    return step.run(step.PrepareSpec(name=corpus, corpus=_folder(spec, config), workdir=config.workdir))
+
+
+def embed(release: str, model: str, audio: Sequence[str], *, bundle: str = "") -> tuple[list[str], list[str]]:
+    """Embeds audio datasets; returns the manifests of those embedded and of their embeddings, in the same order.
+
+    Args:
+        release: the release.
+        model: `teacher`, `logmel` or a student; all but the teacher embed only what tasks ask for.
+        audio: manifests of audio datasets.
+        bundle: the student's bundle.
+    """
+    from pipelines.beam import embed as step
+
+    config = read_release(release)
+    wanted = list(audio) if model == TEACHER else _task_audio(config, audio)
+    spec = step.EmbedSpec(
+        audio=tuple(wanted),
+        embedder=_embedder(config, model, bundle),
+        framing=config.framing,
+        workdir=config.workdir,
+        name=model,
+    )
+    return wanted, list(step.run(spec))
+
+
+def statistics(release: str, audio: Sequence[str], *, targets: Sequence[str]) -> str:
+    """Computes the statistics of targets and labels; returns the folder of the saved transform."""
+    from pipelines.beam import statistics as step
+
+    config = read_release(release)
+    spec = step.StatisticsSpec(
+        audio=tuple(audio),
+        targets=tuple(targets),
+        training=config.training,
+        tasks=config.tasks,
+        workdir=config.workdir,
+    )
+    return step.run(spec)
+
+
+def train(release: str, student: str, *, audio: Sequence[str], targets: Sequence[str], statistics: str) -> str:
+    """Trains one student; returns the folder of its weights."""
+    from trillsson.training import train as step
+
+    config = read_release(release)
+    _require_student(config, student)
+    spec = step.TrainSpec(
+        name=student,
+        student=config.students[student],
+        training=config.training_of(student),
+        tasks=config.tasks,
+        audio=tuple(audio),
+        targets=tuple(targets),
+        statistics=statistics,
+        framing=config.framing,
+        workdir=config.workdir,
+    )
+    return step.run(spec)
+
+
+def export(
+    release: str, student: str, *, trained: str, audio: Sequence[str], targets: Sequence[str], statistics: str
+) -> str:
+    """Exports one student; returns the folder of its bundle."""
+    import trillsson
+    from trillsson.teachers import fingerprint
+    from trillsson.training import export as step
+
+    config = read_release(release)
+    _require_student(config, student)
+    provenance = {
+        "code": trillsson.__version__,
+        "statistics": Path(statistics).name,
+        "teacher": fingerprint(config.teacher),
+        "training": Path(trained).name,
+    }
+    spec = step.ExportSpec(
+        name=student,
+        student=config.students[student],
+        training=config.training_of(student),
+        trained=trained,
+        statistics=statistics,
+        audio=tuple(audio),
+        targets=tuple(targets),
+        framing=config.framing,
+        provenance=provenance,
+        workdir=config.workdir,
+    )
+    return step.run(spec)
+
+
+def evaluate(release: str, model: str, *, audio: Sequence[str], embeddings: Sequence[str], bundle: str = "") -> str:
+    """Probes one model's embeddings on every task; returns the JSON file of its result."""
+    from trillsson.noss import evaluate as step
+
+    config = read_release(release)
+    spec = step.EvaluateSpec(
+        name=model,
+        role={TEACHER: "teacher", BASELINE: "baseline"}.get(model, "student"),
+        embedder=_embedder(config, model, bundle),
+        audio=tuple(audio),
+        embeddings=tuple(embeddings),
+        tasks=config.tasks,
+        evaluation=config.evaluation,
+        framing=config.framing,
+        workdir=config.workdir,
+    )
+    return step.run(spec)
+
+
+def report(release: str, results: Sequence[str], *, page: str = "") -> str:
+    """Writes the report over all results, prints the table, and returns the report's folder.
+
+    Args:
+        release: the release.
+        results: JSON files that `evaluate` wrote.
+        page: where to put a copy of the page, if anywhere.
+    """
+    from trillsson.noss import release_report as step
+
+    config = read_release(release)
+    stored = step.run(step.ReportSpec(release=config, results=tuple(results)))
+    if page:
+        html = open_storage(stored).read(step.PAGE) or b""
+        Path(page).parent.mkdir(parents=True, exist_ok=True)
+        Path(page).write_bytes(html)
+    return stored
+
+
+def publish(release: str, results: Sequence[str], *, bundles: Sequence[str]) -> list[str]:
+    """Publishes every student that passes the gate; returns `student@version` of each, and raises if any failed."""
+    from trillsson.registry import gated as step
+
+    config = read_release(release)
+    return list(step.run(step.PublishSpec(release=config, results=tuple(results), bundles=tuple(bundles))))
+
+
+def _task_audio(config: Release, audio: Sequence[str]) -> list[str]:
+    """Picks the audio datasets that some task is about."""
+    wanted = {task.corpus for task in config.tasks.values()}
+    return [uri for uri in audio if open_dataset(uri, "audio").manifest.corpus in wanted]
+
+
+def _folder(spec: GeneratedCorpus | FolderCorpus, config: Release) -> FolderCorpus:
+    if isinstance(spec, FolderCorpus):
+        return spec
+    from pipelines.beam.corpora.generated import materialise
+
+    return materialise(spec, Path(config.workdir))
+
+
+def _embedder(config: Release, model: str, bundle: str) -> EmbedderSpec:
+    if model == TEACHER:
+        return config.teacher
+    if model == BASELINE:
+        return LogMelBaseline()
+    _require_student(config, model)
+    return BundleEmbedder(kind="bundle", path=bundle)
+
+
+def _require_student(config: Release, student: str) -> None:
+    if student not in config.students:
+        raise InputError(f"student {student!r} is not in the config; it has {', '.join(config.students)}")

@@ -1,0 +1,171 @@
+"""The real command: a whole release and back, and every kind of bad input, one line each."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from click.testing import CliRunner
+
+import trillsson
+from pipelines.cli import main
+from trillsson.config import FolderCorpus, Release
+
+MakeRelease = Callable[..., tuple[Path, Release]]
+COMMAND = (sys.executable, "-m", "pipelines.cli")
+
+
+def run(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def commands() -> Sequence[tuple[str, ...]]:
+    names = [(name,) for name in main.commands]
+    return [(), *names, *(("registry", name) for name in main.commands["registry"].commands)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(main, [*command, "--help"])
+    assert result.exit_code == 0
+    assert "Usage: " in result.output
+
+
+def test_help_loads_nothing_heavy() -> None:
+    script = "import sys; from pipelines.cli import main; main(['--help'], standalone_mode=False); "
+    script += "print([name for name in ('tensorflow', 'apache_beam', 'kfp', 'keras', 'numpy') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_release_from_config_to_model(make_release: MakeRelease) -> None:
+    config, release = make_release(
+        students={"nano": {"architecture": "nano"}, "smaller": {"architecture": "nano", "steps": 2}}
+    )
+    first = run("run", str(config), timeout=600)
+    assert first.returncode == 0, first.stdout + first.stderr
+    lines = first.stdout.splitlines()
+    table = lines[next(n for n, line in enumerate(lines) if line.startswith("model ")) :]
+    assert [line.split()[0] for line in table if line[:1].isalpha()][1:5] == ["logmel", "teacher", "nano", "smaller"]
+    page = Path(next(line for line in lines if line.startswith("report: ")).removeprefix("report: "))
+    assert "<svg" in page.read_text(encoding="utf-8")
+    assert "published nano@1" in lines
+    assert "published smaller@1" in lines
+
+    model = trillsson.load("nano@latest", registry=release.registry)
+    assert model.embed(np.zeros(20_000, np.float32)).shape == (16,)
+    verified = run("registry", "verify", release.registry, "smaller@latest")
+    assert verified.stdout.startswith("smaller@1 is whole: ")
+
+    before = {path: path.stat().st_mtime_ns for path in Path(release.workdir).rglob("*.tfrecord")}
+    again = run("run", str(config))
+    assert "published nano@1: the same content as before" in again.stdout.splitlines()
+    assert "train nano" not in again.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in Path(release.workdir).rglob("*.tfrecord")}
+
+
+def broken(folder: Path, name: str) -> Path:
+    return next(folder.rglob(name))
+
+
+BAD_CORPORA: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing folder": (shutil.rmtree, "holds no audio; give an existing folder"),
+    "empty folder": (lambda folder: [path.unlink() for path in folder.rglob("*.*")], "holds no audio"),
+    "all broken": (
+        lambda folder: [path.write_text("x") for path in folder.rglob("*.*") if path.suffix in (".wav", ".flac")],
+        "24 of 24 items were rejected, so nothing is left",
+    ),
+    "text named wav": (lambda folder: broken(folder, "00.wav").write_text("hello"), "ann/00.wav: undecodable"),
+    "cut flac": (
+        lambda folder: broken(folder, "01.flac").write_bytes(broken(folder, "01.flac").read_bytes()[:3_000]),
+        "bob/01.flac: ",
+    ),
+    "NaN": (
+        lambda folder: soundfile.write(broken(folder, "00.wav"), np.full(9_000, np.nan), 16_000, "FLOAT"),
+        "ann/00.wav: non_finite (the samples hold NaN or infinity)",
+    ),
+    "10 ms": (
+        lambda folder: soundfile.write(broken(folder, "00.wav"), np.zeros(160), 16_000),
+        "ann/00.wav: too_short (0.010 s, at least 0.1 s are needed)",
+    ),
+    "row without file": (lambda folder: broken(folder, "00.wav").unlink(), "has rows without a file: 1"),
+    "file without row": (
+        lambda folder: shutil.copy(broken(folder, "00.wav"), folder / "new.wav"),
+        "has no row for some files: 1, first 'new.wav'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CORPORA)
+def test_a_bad_corpus_is_one_line_and_nothing_half_written(
+    make_release: MakeRelease, tones: FolderCorpus, case: str
+) -> None:
+    spoil, message = BAD_CORPORA[case]
+    config, release = make_release()
+    spoil(Path(tones.path))
+    result = CliRunner().invoke(main, ["prepare", str(config), "--corpus", "tones"])
+    assert result.exit_code == 2
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("trillsson: ")]
+    assert message in line
+    assert result.stdout == ""
+    assert not list(Path(release.workdir).rglob("manifests"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot read config"),
+        ("name: [", "is not valid YAML"),
+        ("nmae: x", "unknown key"),
+    ],
+)
+def test_a_bad_config_is_one_line(tmp_path: Path, text: str | None, message: str) -> None:
+    config = tmp_path / "release.yaml"
+    if text is not None:
+        config.write_text(text)
+    done = run("run", str(config))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert message in line
+
+
+def test_a_wrong_type_names_key_and_value(make_release: MakeRelease) -> None:
+    config, _ = make_release()
+    raw = yaml.safe_load(config.read_text())
+    raw["training"]["steps"] = "many"
+    config.write_text(yaml.safe_dump(raw))
+    done = run("run", str(config))
+    assert done.returncode == 2
+    assert f"config {config}: training.steps: Input should be a valid integer" in done.stderr
+    assert "got 'many'" in done.stderr
+
+
+def test_a_failing_step_of_a_run_ends_on_its_one_line(make_release: MakeRelease, tones: FolderCorpus) -> None:
+    config, _ = make_release()
+    broken(Path(tones.path), "00.wav").write_text("hello")
+    done = run("run", str(config))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("trillsson: corpus 'tones': 1 of 24 items were rejected")
+
+
+def test_killed_half_way_and_run_again(make_release: MakeRelease) -> None:
+    config, release = make_release()
+    with subprocess.Popen([*COMMAND, "run", str(config)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("train nano"):
+                process.kill()
+                break
+    time.sleep(1)
+    done = run("run", str(config), timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "published nano@1" in done.stdout
+    assert not [line for line in done.stdout.splitlines() if line.startswith("prepare")]
+    assert run("registry", "verify", release.registry, "nano").returncode == 0
