@@ -14,8 +14,9 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from pydantic import Field
 
+from pipelines.beam.plan import PlannedShard, finished_shards, plan_shards
 from pipelines.beam.runner import LOCAL_RUNNER
-from pipelines.beam.shards import PlannedShard, finished_shards, make_shards, plan_shards
+from pipelines.beam.shards import make_shards
 from trillsson.audio import frame
 from trillsson.config import EmbedderSpec, Framing, Spec
 from trillsson.datasets import (

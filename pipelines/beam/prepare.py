@@ -12,8 +12,9 @@ from io import BytesIO
 from pathlib import Path
 
 from pipelines.beam.corpora.folder import AudioFile, list_files
+from pipelines.beam.plan import PlannedShard, finished_shards, plan_shards
 from pipelines.beam.runner import LOCAL_RUNNER
-from pipelines.beam.shards import PlannedShard, finished_shards, make_shards, plan_shards
+from pipelines.beam.shards import make_shards
 from trillsson.audio import CLIP_SAMPLES, SHORTEST_SAMPLES, RejectError, clip_starts, decode
 from trillsson.config import SAMPLE_RATE, FolderCorpus, Name, Spec
 from trillsson.datasets import Reject, Shard, ShardSummary, Source, commit_dataset, commit_shard, shard_path

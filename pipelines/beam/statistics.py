@@ -152,9 +152,12 @@ def _analyse_labels(shards: Shards, spec: StatisticsSpec, *, output: Path) -> No
 
 
 def _check_labels(spec: StatisticsSpec, folder: Path) -> None:
-    """Refuses, before anything is trained, a label that is tested and never shown."""
+    """Refuses, before anything is trained, a task without labels, and a label that is tested and never shown."""
     for name, task in spec.tasks.items():
         shown, tested = (set(read_vocabulary(folder, name, held_out=held_out)) for held_out in (False, True))
+        if not shown:
+            wanted = f"label {task.label!r} and split 'train' in column {task.split or 'split'!r}"
+            raise InputError(f"task {name}: no clip of corpus {task.corpus} has {wanted}; mend the task or the CSV")
         if unknown := sorted(tested - shown):
             raise InputError(
                 f"task {name}: label {unknown[0]!r} of corpus {task.corpus} is in validation or test and never in "

@@ -5,7 +5,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipelines.beam.shards import ShardMaker
+from pipelines.beam.plan import ShardMaker
 
 
 class MakeShards(beam.PTransform):

@@ -1,9 +1,10 @@
-"""Fixtures for tests of the library: a small but real bundle, and a race of processes."""
+"""Fixtures for tests of the library: a small but real bundle, datasets made of literals, a race of processes."""
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,20 @@ import pytest
 from trillsson import bundles
 from trillsson.bundles import ModelSpec, write_bundle_manifest
 from trillsson.config import SAMPLE_RATE, Framing
+from trillsson.datasets import (
+    Reject,
+    Shard,
+    ShardSummary,
+    Source,
+    commit_dataset,
+    commit_shard,
+    embedding_identity,
+    shard_id,
+    shard_path,
+)
 from trillsson.digests import canonical_json
+from trillsson.records import AudioRecord, EmbeddingRecord, encode_audio, encode_embedding, write_shard
+from trillsson.storage import LocalStorage
 
 Race = Callable[[str, Sequence[Sequence[str]]], list[str]]
 
@@ -108,3 +122,57 @@ def race() -> Race:
         return [printed.strip() for printed, _ in answers]
 
     return run
+
+
+StorePair = Callable[..., tuple[str, str]]
+
+
+def _store_shard(
+    root: Path, name: str, records: Sequence[bytes], *, source: Source, rejects: tuple[Reject, ...] = ()
+) -> Shard:
+    storage = LocalStorage(root)
+    written = write_shard(storage, shard_path(name), records)
+    items = len(records) + len(rejects)
+    summary = ShardSummary(id=name, sha256=written, items=items, records=len(records), seconds=1.0)
+    shard = Shard(summary=summary, sources=(source,), rejects=rejects)
+    commit_shard(storage, shard)
+    return shard
+
+
+@pytest.fixture(scope="session")
+def store_pair() -> StorePair:
+    """Returns a function that writes an audio dataset and an embedding dataset of it, and returns both URIs.
+
+    It takes a folder, the clips, the embedding records, and as keywords `content` of the embeddings' manifest, `corpus`
+    and `per_shard`. Clips without an embedding record are rejects; records without a clip go into the last shard.
+    """
+
+    def store(
+        root: Path,
+        clips: Sequence[AudioRecord],
+        embedded: Sequence[EmbeddingRecord],
+        *,
+        content: Mapping[str, Any],
+        corpus: str = "speech",
+        per_shard: int = 20,
+    ) -> tuple[str, str]:
+        heard, answered = [], []
+        keys = {clip.key for clip in clips}
+        for start in range(0, len(clips), per_shard):
+            chunk = [clip.key for clip in clips[start : start + per_shard]]
+            name = f"a{start}"
+            audio = [encode_audio(clip) for clip in clips[start : start + per_shard]]
+            heard.append(_store_shard(root / "audio", name, audio, source=Source(key=name, identity="1")))
+            source = Source(key=name, identity=heard[-1].summary.sha256)
+            last = start + per_shard >= len(clips)
+            rows = [each for each in embedded if each.key in chunk or (last and each.key not in keys)]
+            lost = set(chunk) - {each.key for each in rows}
+            rejects = tuple(Reject(key=key, stage="embed", reason="non_finite_embedding") for key in sorted(lost))
+            name = shard_id((source,), embedding_identity(content))
+            encoded = [encode_embedding(each) for each in rows]
+            answered.append(_store_shard(root / "embeddings", name, encoded, source=source, rejects=rejects))
+        audio_uri = commit_dataset(str(root / "audio"), heard, kind="audio", corpus=corpus, content={"corpus": corpus})
+        uri = commit_dataset(str(root / "embeddings"), answered, kind="embeddings", corpus=corpus, content=content)
+        return audio_uri, uri
+
+    return store

@@ -143,7 +143,7 @@ def _task_data(corpora: Mapping[str, _Corpus], task: Task, *, name: str) -> Task
     rows = [row for row, clip in enumerate(corpus.clips) if task.label in clip.labels and splits[row]]
     if not rows:
         known = sorted({label for clip in corpus.clips for label in clip.labels})
-        wanted = f"label {task.label!r} and a split in {task.split or 'the split column'!r}"
+        wanted = f"label {task.label!r} and a split in column {task.split or 'split'!r}"
         raise InputError(f"task {name}: no clip of {task.corpus} has {wanted}; its columns are {', '.join(known)}")
     clips = [corpus.clips[row] for row in rows]
     return TaskData(

@@ -64,6 +64,13 @@ def test_a_test_label_that_training_never_shows(make_spec: Callable[[], Statisti
         run(make_spec())
 
 
+def test_a_task_that_no_clip_is_labelled_for(make_spec: Callable[[], StatisticsSpec]) -> None:
+    spec = make_spec().model_copy(update={"tasks": {"age": Task(corpus="tones", label="age")}})
+    message = r"^task age: no clip of corpus tones has label 'age' and split 'train' in column 'split'; mend the task"
+    with pytest.raises(InputError, match=message):
+        run(spec)
+
+
 def test_nothing_to_learn_from(make_spec: Callable[[], StatisticsSpec], edit_csv: EditCsv) -> None:
     edit_csv(lambda rows: [row.update(split="test") for row in rows] and None)
     message = r"^training\.corpora \(tones\) leave no clip to learn from: every one is a test clip; add some$"

@@ -1,6 +1,6 @@
 """Fixtures for training: a small audio dataset with targets that can be learnt from it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,20 +9,8 @@ import pytest
 
 from trillsson.audio import frame, from_pcm16, to_pcm16
 from trillsson.config import Framing, Student, Task, Training
-from trillsson.datasets import (
-    Reject,
-    Shard,
-    ShardSummary,
-    Source,
-    commit_dataset,
-    commit_shard,
-    embedding_identity,
-    shard_id,
-    shard_path,
-)
 from trillsson.folders import commit_folder
-from trillsson.records import AudioRecord, EmbeddingRecord, encode_audio, encode_embedding, write_shard
-from trillsson.storage import LocalStorage
+from trillsson.records import AudioRecord, EmbeddingRecord
 from trillsson.training.pool import part_of
 from trillsson.training.train import TrainSpec
 
@@ -60,44 +48,14 @@ def targets_of(record: AudioRecord) -> EmbeddingRecord:
     return EmbeddingRecord(key=record.key, embeddings=(100 + 5 * rows).astype(np.float32))
 
 
-def store(root: Path, kind: str, shards: Sequence[tuple[str, list[bytes], Source, tuple[Reject, ...]]]) -> str:
-    storage = LocalStorage(root)
-    finished = []
-    for each, records, source, rejects in shards:
-        written = write_shard(storage, shard_path(each), records)
-        summary = ShardSummary(
-            id=each,
-            sha256=written,
-            items=len(records) + len(rejects),
-            records=len(records),
-            seconds=1.0,
-        )
-        finished.append(Shard(summary=summary, sources=(source,), rejects=rejects))
-        commit_shard(storage, finished[-1])
-    content = CONTENT if kind == "embeddings" else {"corpus": "speech"}
-    return commit_dataset(str(root), finished, kind=kind, corpus="speech", content=content)  # type: ignore[arg-type]
-
-
 @pytest.fixture(scope="session")
-def speech(tmp_path_factory: pytest.TempPathFactory) -> Speech:
+def speech(store_pair: Callable[..., tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> Speech:
     """Three shards of 20 clips each; the last clip of the second shard has no target."""
-    root = tmp_path_factory.mktemp("speech")
     records = tuple(clip(number) for number in range(60))
     rejected = records[39].key
-    audio, targets = [], []
-    for start in range(0, 60, 20):
-        chunk = records[start : start + 20]
-        name = f"a{start}"
-        audio.append((name, [encode_audio(record) for record in chunk], Source(key=name, identity=name), ()))
-    audio_uri = store(root / "audio", "audio", audio)
-    storage = LocalStorage(root / "audio")
-    for start in range(0, 60, 20):
-        source = Source(key=f"a{start}", identity=storage.etag(shard_path(f"a{start}")))
-        kept = [record for record in records[start : start + 20] if record.key != rejected]
-        lost = (Reject(key=rejected, stage="embed", reason="non_finite_embedding"),) if len(kept) < 20 else ()
-        embedded = [encode_embedding(targets_of(record)) for record in kept]
-        targets.append((shard_id((source,), embedding_identity(CONTENT)), embedded, source, lost))
-    return Speech(audio_uri, store(root / "targets", "embeddings", targets), records, rejected)
+    targets = [targets_of(record) for record in records if record.key != rejected]
+    audio_uri, targets_uri = store_pair(tmp_path_factory.mktemp("speech"), records, targets, content=CONTENT)
+    return Speech(audio_uri, targets_uri, records, rejected)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.beam.shards import PlannedShard, plan_shards
+from pipelines.beam.plan import PlannedShard, plan_shards
 from trillsson.datasets import Shard, ShardSummary, Source
 
 

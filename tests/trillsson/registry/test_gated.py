@@ -1,0 +1,128 @@
+"""publish: what passes the gate is published, what does not is told, and without a gate nothing is."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trillsson.config import Release, parse_release
+from trillsson.errors import GateError
+from trillsson.folders import commit_folder
+from trillsson.noss import release_report
+from trillsson.noss.probes import TaskScore
+from trillsson.noss.release_report import ReportSpec
+from trillsson.noss.results import ModelResult
+from trillsson.registry import gated, list_versions
+from trillsson.registry.gated import PublishSpec
+
+GATE = {"teacher_fraction": 0.9, "min_tasks": 1, "max_size_mb": 50}
+
+
+def result(name: str, role: str, value: float) -> ModelResult:
+    score = TaskScore(
+        task="mood",
+        metric="accuracy",
+        value=value,
+        low=value,
+        high=value,
+        chance=0.5,
+        classes=2,
+        train=8,
+        validation=2,
+        test=10,
+        penalty=1.0,
+        validation_value=value,
+        carved="clip",
+        converged=True,
+    )
+    student = role == "student"
+    return ModelResult(
+        name=name,
+        role=role,  # type: ignore[arg-type]
+        dim=8,
+        size_mb={"tflite": 0.1} if student else None,
+        ms_per_second=1.0,
+        parity={"tflite": 1e-6} if student else {},
+        scores={"mood": score},
+    )
+
+
+@pytest.fixture
+def make_spec(tiny_bundle: Path, tmp_path: Path) -> Callable[..., PublishSpec]:
+    """Makes the publishing of the tiny student, with its score and the gate of the release."""
+
+    def make(score: float = 0.9, gate: dict[str, Any] | None = GATE) -> PublishSpec:
+        release: Release = parse_release(
+            {
+                "name": "small",
+                "workdir": str(tmp_path / "work"),
+                "registry": str(tmp_path / "registry"),
+                "corpora": {"speech": {"kind": "folder", "path": "audio"}},
+                "teacher": {"kind": "conformer"},
+                "students": {"tiny": {"architecture": "nano"}},
+                "training": {"corpora": ["speech"], "steps": 1},
+                "tasks": {"mood": {"corpus": "speech", "label": "mood"}},
+                "gate": gate,
+            },
+            source="test",
+        )
+        results = [
+            result("teacher", "teacher", 0.95),
+            result("tiny", "student", score),
+            result("logmel", "baseline", 0.6),
+        ]
+        uris = []
+        for each in results:
+            path = tmp_path / f"{each.name}.json"
+            path.write_text(each.model_dump_json())
+            uris.append(str(path))
+        bundle = commit_folder(str(tmp_path / "bundle"), tiny_bundle)
+        return PublishSpec(release=release, results=tuple(uris), bundles=(bundle,))
+
+    return make
+
+
+def test_a_student_that_passes_is_published_with_what_it_scored(
+    make_spec: Callable[..., PublishSpec], capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = make_spec()
+    assert gated.run(spec) == ("tiny@1",)
+    assert gated.run(spec) == ("tiny@1",)
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "» published tiny@1"
+    assert 'model = trillsson.load("tiny@latest", registry="' in told[2]
+    assert "» published tiny@1: the same content as before" in told
+    (version,) = list_versions(spec.release.registry, "tiny")
+    assert version.manifest.metrics["scores"]["mood"]["value"] == 0.9  # type: ignore[index,call-overload]
+    assert version.manifest.provenance["release"] == spec.release.digest()
+
+
+def test_a_student_that_does_not_pass_is_not_published(make_spec: Callable[..., PublishSpec]) -> None:
+    spec = make_spec(score=0.7)
+    with pytest.raises(GateError, match=r"^student tiny is not publishable: .*: 0, wanted at least 1$"):
+        gated.run(spec)
+    assert not Path(spec.release.registry).exists()
+
+
+def test_without_a_gate_nothing_is_published(make_spec: Callable[..., PublishSpec]) -> None:
+    with pytest.raises(GateError, match=r"^not publishable: config has no gate; add gate with "):
+        gated.run(make_spec(gate=None))
+
+
+def test_the_report_shows_the_same_table_each_time(
+    make_spec: Callable[..., PublishSpec], capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = make_spec()
+    uri = release_report.run(ReportSpec(release=spec.release, results=spec.results))
+    first = capsys.readouterr().err
+    assert release_report.run(ReportSpec(release=spec.release, results=spec.results)) == uri
+    assert capsys.readouterr().err == first
+    assert [line.split()[1] for line in first.splitlines() if line[2:3].isalpha()][:4] == [
+        "model",
+        "logmel",
+        "teacher",
+        "tiny",
+    ]
+    assert f"» report: {uri}/report.html" in first
+    assert "<svg" in (Path(uri) / "report.html").read_text(encoding="utf-8")

@@ -1,0 +1,51 @@
+"""Audio and embeddings side by side: what does not belong together is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trillsson.config import Framing
+from trillsson.errors import IntegrityError
+from trillsson.pairs import DatasetPair, open_pair, read_pair
+from trillsson.records import AudioRecord, EmbeddingRecord, decode_clip
+
+CONTENT = {"framing": Framing().model_dump(mode="json")}
+MakePair = Callable[[str, str], DatasetPair]
+
+
+@pytest.fixture
+def make_pair(store_pair: Callable[..., tuple[str, str]], tmp_path: Path) -> MakePair:
+    """Makes a pair from the keys of its clips and the keys of its embeddings, a letter each."""
+
+    def make(keys: str, embedded: str) -> DatasetPair:
+        clips = [AudioRecord(key=key, audio=np.zeros(4, np.float32)) for key in keys]
+        rows = [EmbeddingRecord(key=key, embeddings=np.ones((2, 3), np.float32)) for key in embedded]
+        return open_pair(*store_pair(tmp_path, clips, rows, content=CONTENT))
+
+    return make
+
+
+def keys_of(pair: DatasetPair, cache: Path) -> list[str]:
+    (shards,) = pair.shards
+    return [clip.key for clip, _ in read_pair(pair, shards, decode=decode_clip, cache=cache)]
+
+
+def test_clips_come_with_their_rows(make_pair: MakePair, tmp_path: Path) -> None:
+    pair = make_pair("abc", "abc")
+    assert keys_of(pair, tmp_path) == ["a", "b", "c"]
+    assert (pair.corpus, pair.framing, pair.rejected()) == ("speech", Framing(), frozenset())
+
+
+def test_a_clip_that_could_not_be_embedded_is_passed_over(make_pair: MakePair, tmp_path: Path) -> None:
+    pair = make_pair("abc", "ac")
+    assert pair.rejected() == {"b"}
+    assert keys_of(pair, tmp_path) == ["a", "c"]
+
+
+@pytest.mark.parametrize(("keys", "embedded", "found"), [("ab", "ba", "a"), ("a", "ab", "nothing")])
+def test_keys_that_do_not_match(make_pair: MakePair, tmp_path: Path, keys: str, embedded: str, found: str) -> None:
+    message = rf"embeddings of b stand where {found} does in the audio; delete .*/embeddings and run again"
+    with pytest.raises(IntegrityError, match=message):
+        keys_of(make_pair(keys, embedded), tmp_path)
