@@ -17,6 +17,8 @@ TARGETS = "targets"
 LABELS = "labels"
 EMBEDDING = "embedding"
 _ASSETS = "transform_fn/assets"
+_NO_WORDS = "49d0cd50-04bb-48c0-bc6f-5b575dce351a"
+"""What tensorflow-transform (1.21, `analyzers.py`) writes for a vocabulary without words."""
 
 
 @dataclass(frozen=True)
@@ -74,4 +76,5 @@ def vocabulary_name(task: str, held_out: bool) -> str:
 def read_vocabulary(folder: Path, task: str, *, held_out: bool) -> tuple[str, ...]:
     """Reads one vocabulary of the labels' transform in `folder`, sorted."""
     asset = folder / _ASSETS / vocabulary_name(task, held_out)
-    return tuple(sorted(asset.read_text(encoding="utf-8").split("\n")[:-1]))
+    words = asset.read_text(encoding="utf-8").split("\n")[:-1]
+    return tuple(sorted(word for word in words if word != _NO_WORDS))
