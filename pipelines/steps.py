@@ -19,7 +19,7 @@ from trillsson.config import (
 )
 from trillsson.datasets import open_dataset
 from trillsson.errors import InputError
-from trillsson.storage import open_storage
+from trillsson.storage import GCS_SCHEME, open_storage
 
 TEACHER = "teacher"
 BASELINE = "logmel"
@@ -185,6 +185,8 @@ def _task_audio(config: Release, audio: Sequence[str]) -> list[str]:
 def _folder(spec: GeneratedCorpus | FolderCorpus, config: Release) -> FolderCorpus:
     if isinstance(spec, FolderCorpus):
         return spec
+    if config.workdir.startswith(GCS_SCHEME):
+        raise InputError(f"a generated corpus needs a local workdir, not {config.workdir}; give a folder")
     from pipelines.beam.corpora.generated import materialise
 
     return materialise(spec, Path(config.workdir))

@@ -1,7 +1,6 @@
 """TRILLsson: small universal speech representations, distilled, evaluated and published by pipeline."""
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,10 +28,10 @@ def load(reference: str, registry: str | None = None, *, format: "Format" = "tfl
         IntegrityError: a file does not match the version's manifest.
         TransientError: the storage failed.
     """
+    from trillsson.cache import cache_folder
     from trillsson.model import Model
     from trillsson.registry import fetch_version, resolve
 
     where = registry or os.environ.get("TRILLSSON_REGISTRY") or "registry"
-    cache = Path(os.environ.get("TRILLSSON_CACHE") or Path.home() / ".cache" / "trillsson")
     version = resolve(where, reference)
-    return Model(fetch_version(where, version, cache=cache), format=format, version=version.version)
+    return Model(fetch_version(where, version, cache=cache_folder()), format=format, version=version.version)

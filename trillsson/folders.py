@@ -63,11 +63,11 @@ def local_folder(uri: str, cache: Path) -> Path:
     remote = storage.uri.startswith(GCS_SCHEME)
     folder = cache / name if remote else Path(storage.uri)
     for path, digest in commit.files.items():
-        found = storage.local(path, cache)
-        if remote:
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            found = found.replace(folder / path)
-        if file_digest(found) != digest:
+        target = folder / path
+        if remote and not (target.exists() and file_digest(target) == digest):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            storage.local(path, cache).replace(target)
+        if not target.exists() or file_digest(target) != digest:
             raise IntegrityError(f"{join(uri, path)} does not match its digest; delete {parent} and run again")
     return folder
 

@@ -23,6 +23,7 @@ from trillsson.progress import bar
 from trillsson.records import Clip, decode_clip
 from trillsson.storage import join, open_file, open_storage
 from trillsson.teachers import open_embedder
+from trillsson.teachers.hub import local_path
 
 SCHEMA_VERSION = 1
 _TIMED_WINDOWS = 32
@@ -72,7 +73,7 @@ def run(spec: EvaluateSpec) -> str:
                 scores[name] = evaluate_task(data, task, name=name, evaluation=spec.evaluation)
                 progress.update()
         embedder = open_embedder(spec.embedder, spec.framing)
-        bundle = read_bundle(Path(spec.embedder.path)).spec if isinstance(spec.embedder, BundleEmbedder) else None
+        bundle = read_bundle(local_path(spec.embedder.path)).spec if isinstance(spec.embedder, BundleEmbedder) else None
         result = ModelResult(
             name=spec.name,
             role=spec.role,

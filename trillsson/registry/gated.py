@@ -51,10 +51,10 @@ def run(spec: PublishSpec) -> tuple[str, ...]:
         references.append(f"{student}@{published.version}")
         say(f"published {references[-1]}" + ("" if published.created else ": the same content as before"))
     if references:
-        model = references[-1].partition("@")[0]
-        say("use it:")
-        say(f'    model = trillsson.load("{model}@latest", registry="{registry}")  # import trillsson')
-        say("    embedding = model.embed(audio)  # any length, 16 kHz, float32 in [-1, 1]")
+        model = references[0].partition("@")[0]
+        say("use it, on a numpy array of any length, 16 kHz, float32 in [-1, 1]:")
+        say("    import trillsson")
+        say(f'    embedding = trillsson.load("{model}@latest", registry="{registry}").embed(audio)')
     if failed := [verdict.message for verdict in verdicts.values() if not verdict.passed]:
         raise GateError("; ".join(failed))
     return tuple(references)

@@ -1,9 +1,12 @@
-"""Where a teacher's files are: a local path, or a pinned revision of a repository on the Hugging Face Hub."""
+"""Where a model's files are: a local path, what a step left on `gs://`, or a revision on the Hugging Face Hub."""
 
 import re
 from pathlib import Path
 
+from trillsson.cache import cache_folder
 from trillsson.errors import InputError, TransientError
+from trillsson.folders import local_folder
+from trillsson.storage import GCS_SCHEME
 
 SCHEME = "hf://"
 _ADDRESS = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[\w.-]+)(?:/(?P<file>.+))?")
@@ -13,13 +16,16 @@ def local_path(path: str) -> Path:
     """Returns the local path of a file or folder, downloading it once where the path is on the Hub.
 
     Args:
-        path: a local path, or `hf://owner/repo@revision` with an optional `/file` or `/folder` in the repository.
-            The revision (a commit, tag or branch) must be given; only a commit never moves.
+        path: a local path; a folder on `gs://` that a step committed; or `hf://owner/repo@revision` with an optional
+            `/file` or `/folder` in the repository. The revision (a commit, tag or branch) must be given; only a commit
+            never moves.
 
     Raises:
         InputError: the path does not exist, names no revision, or `huggingface_hub` is not installed.
         TransientError: the Hub cannot be reached.
     """
+    if path.startswith(GCS_SCHEME):
+        return local_folder(path, cache_folder() / "folders")
     found = _download(path) if path.startswith(SCHEME) else Path(path)
     if not found.exists():
         raise InputError(f"{path} does not exist; give the path of a file or folder that does")

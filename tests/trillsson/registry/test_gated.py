@@ -91,7 +91,10 @@ def test_a_student_that_passes_is_published_with_what_it_scored(
     assert gated.run(spec) == ("tiny@1",)
     told = capsys.readouterr().err.splitlines()
     assert told[0] == "» published tiny@1"
-    assert 'model = trillsson.load("tiny@latest", registry="' in told[2]
+    assert told[2] == "»     import trillsson"
+    assert (
+        told[3] == f'»     embedding = trillsson.load("tiny@latest", registry="{spec.release.registry}").embed(audio)'
+    )
     assert "» published tiny@1: the same content as before" in told
     (version,) = list_versions(spec.release.registry, "tiny")
     assert version.manifest.metrics["scores"]["mood"]["value"] == 0.9  # type: ignore[index,call-overload]
