@@ -62,7 +62,9 @@ def run(spec: PrepareSpec) -> str:
     maker = PrepareMaker(root, open_storage(spec.corpus.path).uri)
     shards = make_shards(planned, root, maker=maker, description=f"prepare {spec.name}", options=spec.beam_options)
     _refuse_rejects(spec, shards)
-    content = {"corpus": spec.name, "schema_version": SCHEMA_VERSION}
+    # Where the folder lies, and how many rejects are borne, change nothing in the records.
+    told = spec.corpus.model_dump(mode="json", exclude={"path", "max_reject_fraction"})
+    content = {"corpus": spec.name, "spec": told, "schema_version": SCHEMA_VERSION}
     return commit_dataset(root, shards, kind="audio", corpus=spec.name, content=content)
 
 

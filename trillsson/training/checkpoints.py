@@ -29,13 +29,18 @@ class Trainable(Protocol):
 
 
 def save_checkpoint(storage: Storage, model: Trainable, history: History) -> None:
-    """Saves the state after the last step of `history`, moves the pointer to it, then drops the state before."""
-    step = int(history[-1]["step"])
+    """Saves the state after the last step of `history`, moves the pointer to it, then drops the state before.
+
+    The pointer never goes back: where another process trains the same student and is ahead, nothing is written.
+    """
+    step = history[-1]["step"]
+    data, token = storage.read_versioned(_LATEST) or (None, None)
+    before = json.loads(data)[-1]["step"] if data else 0
+    if before >= step:
+        return
     storage.create(_path(step), pack_variables([*model.variables, *model.optimizer.variables]))
-    found = storage.read_versioned(_LATEST)
-    data, token = found or (None, None)
-    if storage.swap(_LATEST, json.dumps(history).encode(), expected=token) and data:
-        storage.delete(_path(json.loads(data)[-1]["step"]))
+    if storage.swap(_LATEST, json.dumps(history).encode(), expected=token) and before:
+        storage.delete(_path(before))
 
 
 def restore_checkpoint(storage: Storage, model: Trainable) -> History:

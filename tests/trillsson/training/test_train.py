@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trillsson.config import Training
 from trillsson.errors import InputError
-from trillsson.storage import LocalStorage
 from trillsson.training import train
 from trillsson.training.train import SUMMARY, WEIGHTS, TrainingSummary, TrainSpec, run
 
@@ -74,18 +72,3 @@ def test_a_loss_that_is_not_finite(train_spec: TrainSpec, tmp_path: Path) -> Non
 def test_no_clip_to_validate_on(train_spec: TrainSpec, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no clip is held out for validation; raise training\.validation_fraction"):
         run(elsewhere(train_spec, tmp_path / "none", validation_fraction=1e-9, batch_size=4))
-
-
-def test_a_checkpoint_of_another_model_is_refused(train_spec: TrainSpec, training: Training, tmp_path: Path) -> None:
-    from trillsson.errors import IntegrityError
-    from trillsson.training.checkpoints import pack_variables, unpack_variables
-
-    class Variable:
-        def __init__(self, *shape: int) -> None:
-            self.value = np.zeros(shape)
-            self.shape = shape
-
-    data = pack_variables([Variable(2, 3)])
-    with pytest.raises(IntegrityError, match="here belongs to another model; delete it and train again"):
-        unpack_variables(data, [Variable(3, 2)], where="here")
-    assert LocalStorage(tmp_path).list() == []
