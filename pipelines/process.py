@@ -1,5 +1,6 @@
 """What every process of this project does first and last: settle the environment, and end on one clear line."""
 
+import errno
 import json
 import os
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from trillsson import errors
-from trillsson.errors import TrillssonError
+from trillsson.errors import InputError, TransientError, TrillssonError
 
 ERROR_FILE = "TRILLSSON_ERROR_FILE"
 """Environment variable: where a step leaves its error for the launcher, whom KFP does not tell the cause."""
@@ -37,9 +38,19 @@ def as_task(step: Callable[P, R]) -> Callable[P, R]:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turns our own errors into one line on standard error and an exit status; any other is a bug and stays."""
+    """Turns our own errors, and a full disk, into one line on standard error and an exit status.
+
+    Any other is a bug and stays.
+    """
     try:
-        yield
+        try:
+            yield
+        except ModuleNotFoundError as error:
+            raise InputError(f"{error.name} is not installed; pip install 'trillsson[pipelines]'") from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise TransientError(f"{error.filename or 'a disk'} is full; free some space and run again") from error
     except TrillssonError as error:
         if path := os.environ.get(ERROR_FILE):
             record = {"error": type(error).__name__, "message": str(error)}

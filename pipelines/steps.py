@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trillsson.config import (
+    RESERVED,
     BundleEmbedder,
     EmbedderSpec,
     FolderCorpus,
@@ -21,8 +22,7 @@ from trillsson.datasets import open_dataset
 from trillsson.errors import InputError
 from trillsson.storage import GCS_SCHEME, open_storage
 
-TEACHER = "teacher"
-BASELINE = "logmel"
+TEACHER, BASELINE = RESERVED
 
 
 def read_release(text: str) -> Release:
@@ -111,9 +111,9 @@ def export(
     _require_student(config, student)
     provenance = {
         "code": trillsson.__version__,
-        "statistics": Path(statistics).name,
+        "statistics": Path(statistics).parent.name,
         "teacher": fingerprint(config.teacher),
-        "training": Path(trained).name,
+        "training": Path(trained).parent.name,
     }
     spec = step.ExportSpec(
         name=student,
@@ -198,6 +198,8 @@ def _embedder(config: Release, model: str, bundle: str) -> EmbedderSpec:
     if model == BASELINE:
         return LogMelBaseline()
     _require_student(config, model)
+    if not bundle:
+        raise InputError(f"student {model!r} needs its bundle; give the folder that `trillsson export` printed")
     return BundleEmbedder(kind="bundle", path=bundle)
 
 

@@ -78,8 +78,11 @@ def _resampled_blocks(sound: "soundfile.SoundFile") -> Iterator[Audio]:  # type:
 
 
 def clip_starts(samples: int) -> range:
-    """Returns the start of every clip of a file: one each 30 s, at least one."""
-    return range(0, max(samples, 1), CLIP_SAMPLES)
+    """Returns the start of every clip of a file: one each 30 s, at least one.
+
+    What is left at the end must be long enough for a clip; under 0.1 s it is left out.
+    """
+    return range(0, max(samples - SHORTEST_SAMPLES + 1, 1), CLIP_SAMPLES)
 
 
 def to_pcm16(audio: Audio) -> bytes:
@@ -108,11 +111,15 @@ def frame(audio: Audio, framing: Framing) -> Windows:
     """
     if audio.ndim != 1 or not audio.size:
         raise InputError(f"audio has shape {audio.shape}; give one non-empty row of 16 kHz samples")
-    starts = np.arange(window_count(audio.size, framing)) * framing.hop
-    positions = starts[:, None] + np.arange(framing.window)
-    if framing.padding == "constant":
-        return np.where(positions < audio.size, audio[np.minimum(positions, audio.size - 1)], 0.0).astype(np.float32)
-    return audio[mirrored(positions, audio.size)]
+    windows = np.zeros((window_count(audio.size, framing), framing.window), np.float32)
+    for number, window in enumerate(windows):
+        start = number * framing.hop
+        real = audio[start : start + framing.window]
+        window[: real.size] = real
+        if framing.padding == "symmetric" and real.size < framing.window:
+            positions = np.arange(start + real.size, start + framing.window)
+            window[real.size :] = audio[mirrored(positions, audio.size)]
+    return windows
 
 
 def mirrored(positions: NDArray[np.int64], size: int) -> NDArray[np.int64]:

@@ -23,6 +23,9 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 TaskName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,62}$")]
 """As `Name`, without `-`: it also names a vocabulary of tensorflow-transform, which would change a `-`."""
 
+RESERVED = ("teacher", "logmel")
+"""What the teacher and the baseline are called; no student may be."""
+
 
 class Spec(BaseModel):
     """A frozen value that knows its own digest. Unknown keys are an error."""
@@ -252,6 +255,16 @@ class Release(Spec):
         for key, corpus in wanted:
             if corpus not in self.corpora:
                 raise ValueError(f"{key} names {corpus!r}; corpora has {', '.join(sorted(self.corpora))}")
+        for name in self.students:
+            if name in RESERVED:
+                raise ValueError(
+                    f"students.{name} has a name of another model; choose another than {', '.join(RESERVED)}"
+                )
+            training = self.training_of(name)
+            if training.warmup_steps >= training.steps:
+                raise ValueError(
+                    f"student {name} warms up for {training.warmup_steps} of {training.steps} steps; use fewer"
+                )
         if self.gate and self.gate.min_tasks > len(self.tasks):
             raise ValueError(f"gate.min_tasks is {self.gate.min_tasks}; there are {len(self.tasks)} tasks")
         return self

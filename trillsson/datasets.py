@@ -90,28 +90,52 @@ class Dataset:
         """Digest of the shards and of what decided their content."""
         return dataset_id(self.manifest.content, (shard.id for shard in self.manifest.shards))
 
-    def open_shard(self, summary: ShardSummary, cache: Path) -> Path:
-        """Returns a local path of one shard, its bytes checked against the manifest.
+    @property
+    def shards(self) -> tuple["StoredShard", ...]:
+        """The dataset's shards, in order."""
+        return tuple(StoredShard(self.root, summary) for summary in self.manifest.shards)
+
+    def rejects(self) -> Iterator[Reject]:
+        """Yields every reject of the dataset."""
+        for shard in self.shards:
+            yield from shard.rejects()
+
+
+@dataclass(frozen=True)
+class StoredShard:
+    """One shard of a dataset, small enough to send to a worker."""
+
+    root: str
+    summary: ShardSummary
+
+    @property
+    def source(self) -> Source:
+        """Identity of the shard as an input: its id and its bytes."""
+        return Source(key=self.summary.id, identity=self.summary.sha256)
+
+    def fetch(self, cache: Path) -> Path:
+        """Returns a local path of the shard, its bytes checked against the manifest.
 
         Raises:
             IntegrityError: the shard is missing or changed.
         """
-        path = open_storage(self.root).local(shard_path(summary.id), cache)
-        if (found := file_digest(path)) != summary.sha256:
+        path = open_storage(self.root).local(shard_path(self.summary.id), cache)
+        if (found := file_digest(path)) != self.summary.sha256:
             raise IntegrityError(
-                f"shard {path} has digest {found[:SHORT]}, its manifest says {summary.sha256[:SHORT]}; "
+                f"shard {path} has digest {found[:SHORT]}, its manifest says {self.summary.sha256[:SHORT]}; "
                 f"delete {self.root} and run again"
             )
         return path
 
-    def rejects(self) -> Iterator[Reject]:
-        """Yields every reject of the dataset."""
-        storage = open_storage(self.root)
-        for summary in self.manifest.shards:
-            shard = read_shard_entry(storage, summary.id)
-            if shard is None:
-                raise IntegrityError(f"{join(self.root, entry_path(summary.id))} is missing; run again to restore it")
-            yield from shard.rejects
+    def rejects(self) -> tuple[Reject, ...]:
+        """Returns what was refused where the shard was made."""
+        if self.summary.items == self.summary.records:
+            return ()
+        shard = read_shard_entry(open_storage(self.root), self.summary.id)
+        if shard is None:
+            where = join(self.root, entry_path(self.summary.id))
+            raise IntegrityError(f"{where} is missing; run again to restore it")
+        return shard.rejects
 
 
 def shard_path(shard_id: str) -> str:
@@ -142,7 +166,11 @@ def embedding_identity(content: Mapping[str, Any]) -> str:
 def read_shard_entry(storage: Storage, shard_id: str) -> Shard | None:
     """Returns the entry of a finished shard, or None where the shard still has to be made."""
     data = storage.read(entry_path(shard_id))
-    return None if data is None else Shard.model_validate_json(data)
+    try:
+        return None if data is None else Shard.model_validate_json(data)
+    except ValidationError as error:
+        where = join(storage.uri, entry_path(shard_id))
+        raise IntegrityError(f"{where} is damaged; delete it and run again") from error
 
 
 def commit_shard(storage: Storage, shard: Shard) -> None:

@@ -1,14 +1,14 @@
 """Audio and the embeddings of the same clips, read side by side: what belongs together is checked, never assumed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from trillsson.config import Framing
-from trillsson.datasets import Dataset, ShardSummary, Source, embedding_identity, open_dataset, shard_id
+from trillsson.datasets import Dataset, StoredShard, embedding_identity, open_dataset, shard_id
 from trillsson.embedder import Embeddings
-from trillsson.errors import IntegrityError
+from trillsson.errors import InputError, IntegrityError
 from trillsson.records import Clip, decode_embedding, read_shard
 
 ClipT = TypeVar("ClipT", bound=Clip)
@@ -18,8 +18,9 @@ ClipT = TypeVar("ClipT", bound=Clip)
 class ShardPair:
     """A shard of audio and the shard of its embeddings: the same clips in the same order, less the rejects."""
 
-    audio: ShardSummary
-    embeddings: ShardSummary
+    corpus: str
+    audio: StoredShard
+    embeddings: StoredShard
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,25 @@ class DatasetPair:
     @property
     def shards(self) -> tuple[ShardPair, ...]:
         """The shards that belong together, in order."""
-        both = zip(self.audio.manifest.shards, self.embeddings.manifest.shards, strict=True)
-        return tuple(ShardPair(audio, embeddings) for audio, embeddings in both)
+        both = zip(self.audio.shards, self.embeddings.shards, strict=True)
+        return tuple(ShardPair(self.corpus, audio, embeddings) for audio, embeddings in both)
 
     def rejected(self) -> frozenset[str]:
         """Keys of clips that have audio and no embeddings."""
         return frozenset(reject.key for reject in self.embeddings.rejects())
+
+
+def open_pairs(audio: Sequence[str], embeddings: Sequence[str]) -> tuple[DatasetPair, ...]:
+    """Opens datasets of audio and of their embeddings, given in the same order.
+
+    Raises:
+        InputError: there are not as many of one as of the other, or see `open_pair`.
+        IntegrityError: see `open_pair`.
+    """
+    if len(audio) != len(embeddings):
+        counts = f"{len(audio)} audio datasets and {len(embeddings)} of embeddings"
+        raise InputError(f"got {counts}; give one of embeddings for each of audio, in the same order")
+    return tuple(open_pair(one, other) for one, other in zip(audio, embeddings, strict=True))
 
 
 def open_pair(audio_uri: str, embeddings_uri: str) -> DatasetPair:
@@ -59,35 +73,34 @@ def open_pair(audio_uri: str, embeddings_uri: str) -> DatasetPair:
     """
     pair = DatasetPair(open_dataset(audio_uri, "audio"), open_dataset(embeddings_uri, "embeddings"))
     identity = embedding_identity(pair.embeddings.manifest.content)
-    wanted = [shard_id((Source(key=s.id, identity=s.sha256),), identity) for s in pair.audio.manifest.shards]
+    wanted = [shard_id((shard.source,), identity) for shard in pair.audio.shards]
     if [shard.id for shard in pair.embeddings.manifest.shards] != wanted:
         raise IntegrityError(f"{embeddings_uri} does not hold the embeddings of {audio_uri}; embed that dataset anew")
     return pair
 
 
 def read_pair(
-    pair: DatasetPair, shards: ShardPair, *, decode: Callable[[bytes], ClipT], cache: Path
+    shards: ShardPair, decode: Callable[[bytes], ClipT], *, cache: Path
 ) -> Iterator[tuple[ClipT, Embeddings]]:
-    """Yields the clips of one shard that have embeddings, with those, `[windows, dim]` float32.
+    """Yields the clips of one pair of shards that have embeddings, with those, `[windows, dim]` float32.
 
     Args:
-        pair: the datasets.
-        shards: one of the pair's shards.
+        shards: one of a pair's shards.
         decode: `records.decode_audio`, or `records.decode_clip` where the samples are not wanted.
         cache: where shards on `gs://` are copied to.
 
     Raises:
         IntegrityError: a shard does not match its manifest, or the keys do not match.
     """
-    clips = map(decode, read_shard(pair.audio.open_shard(shards.audio, cache)))
-    rejected = pair.rejected() if shards.embeddings.items > shards.embeddings.records else frozenset()
-    for data in read_shard(pair.embeddings.open_shard(shards.embeddings, cache)):
+    clips = map(decode, read_shard(shards.audio.fetch(cache)))
+    rejected = {reject.key for reject in shards.embeddings.rejects()}
+    for data in read_shard(shards.embeddings.fetch(cache)):
         record = decode_embedding(data)
         clip = next((clip for clip in clips if clip.key not in rejected), None)
         if clip is None or clip.key != record.key:
             found = "nothing" if clip is None else clip.key
             raise IntegrityError(
                 f"embeddings of {record.key} stand where {found} does in the audio; "
-                f"delete {pair.embeddings.root} and run again"
+                f"delete {shards.embeddings.root} and run again"
             )
         yield clip, record.embeddings

@@ -8,6 +8,7 @@ windows: `key`, `embedding/shape` (two int64: windows, dim) and `embedding/float
 import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,20 +131,34 @@ def decode_embedding(data: bytes) -> EmbeddingRecord:
 def write_shard(storage: Storage, path: str, records: Iterable[bytes]) -> str:
     """Writes serialised records to one TFRecord file and returns its SHA-256.
 
-    The file is put in place whole, or not at all; one that is there already, of the same records, is left.
+    The file is put in place whole, or not at all. One that is there already is left, and its digest returned.
     """
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory(prefix="trillsson-") as folder:
         draft = Path(folder) / "shard"
-        try:
-            with tf.io.TFRecordWriter(str(draft)) as writer:
-                for record in records:
-                    writer.write(record)
-        except (tf.errors.OpError, OSError) as error:
-            raise TransientError(f"cannot write below {folder}: {error}; free some space and run again") from error
-        storage.create_from(path, draft)
-        return file_digest(draft)
+        writer = tf.io.TFRecordWriter(str(draft))
+        for record in records:
+            with _full_disk(folder):
+                writer.write(record)
+        with _full_disk(folder):
+            writer.close()
+        if storage.create_from(path, draft):
+            return file_digest(draft)
+        # A run that was killed, or one beside this, left the shard; a model's last bits may differ from machine to
+        # machine, so the bytes that count are those in place.
+        return file_digest(storage.local(path, Path(folder)))
+
+
+@contextmanager
+def _full_disk(folder: str) -> Iterator[None]:
+    """Explains a failing write of TensorFlow's; what the records' source raises is not its business."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except (tf.errors.OpError, OSError) as error:
+        raise TransientError(f"cannot write below {folder}; free some space there and run again") from error
 
 
 def read_shard(path: Path) -> Iterator[bytes]:

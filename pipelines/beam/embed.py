@@ -4,16 +4,14 @@ One shard of embeddings belongs to one shard of audio and holds the same clips i
 """
 
 import tempfile
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
+from pipelines.beam.ahead import ahead
 from pipelines.beam.plan import PlannedShard, finished_shards, plan_shards
 from pipelines.beam.runner import LOCAL_RUNNER
 from pipelines.beam.shards import make_shards
@@ -24,7 +22,7 @@ from trillsson.datasets import (
     Reject,
     Shard,
     ShardSummary,
-    Source,
+    StoredShard,
     commit_dataset,
     commit_shard,
     embedding_identity,
@@ -33,6 +31,7 @@ from trillsson.datasets import (
 )
 from trillsson.digests import SHORT
 from trillsson.embedder import Embedder, Embeddings, Windows
+from trillsson.errors import InputError
 from trillsson.records import (
     SCHEMA_VERSION,
     AudioRecord,
@@ -49,7 +48,6 @@ BATCH = 32
 """Windows in one call of the embedder: the knee on CPU, where larger batches gain nothing."""
 
 _CLIPS_AHEAD = 64
-T = TypeVar("T")
 
 
 class EmbedSpec(Spec):
@@ -61,19 +59,6 @@ class EmbedSpec(Spec):
     workdir: str
     name: str = Field(description="what to call the embedder in progress and errors")
     beam_options: tuple[str, ...] = LOCAL_RUNNER
-
-
-@dataclass(frozen=True)
-class AudioShard:
-    """One shard of an audio dataset, as an item of a plan."""
-
-    dataset: Dataset
-    summary: ShardSummary
-
-    @property
-    def source(self) -> Source:
-        """Identity of the shard: its bytes."""
-        return Source(key=self.summary.id, identity=self.summary.sha256)
 
 
 def run(spec: EmbedSpec) -> tuple[str, ...]:
@@ -98,7 +83,7 @@ def _embed_dataset(audio: Dataset, spec: EmbedSpec, *, mark: str) -> str:
         "schema_version": SCHEMA_VERSION,
     }
     planned = plan_shards(
-        [AudioShard(audio, summary) for summary in audio.manifest.shards],
+        audio.shards,
         finished_shards(open_storage(root)),
         identity=embedding_identity(content),
         per_shard=1,
@@ -110,6 +95,12 @@ def _embed_dataset(audio: Dataset, spec: EmbedSpec, *, mark: str) -> str:
         description=f"embed {corpus} with {spec.name}",
         options=spec.beam_options,
     )
+    rejects = [reject for shard in shards for reject in shard.rejects]
+    if rejects:
+        raise InputError(
+            f"{spec.name} gives embeddings that are not finite on {len(rejects)} of {audio.manifest.records} clips of "
+            f"{corpus}, first {rejects[0].key}; mend the model, or remove those files"
+        )
     return commit_dataset(root, shards, kind="embeddings", corpus=corpus, content=content)
 
 
@@ -135,15 +126,13 @@ class EmbedMaker:
         """Loads the embedder."""
         self._embedder = open_embedder(self._spec, self._framing)
 
-    def make(self, planned: PlannedShard[AudioShard]) -> Shard:
+    def make(self, planned: PlannedShard[StoredShard]) -> Shard:
         """Embeds one audio shard, writes the embeddings, and commits them."""
-        if self._embedder is None:
-            self.setup()
         embedder = self._embedder or open_embedder(self._spec, self._framing)
         return embed_shard(planned, self._root, embedder=embedder, framing=self._framing)
 
 
-def embed_shard(planned: PlannedShard[AudioShard], root: str, *, embedder: Embedder, framing: Framing) -> Shard:
+def embed_shard(planned: PlannedShard[StoredShard], root: str, *, embedder: Embedder, framing: Framing) -> Shard:
     """Embeds the clips of one audio shard and commits the shard of their embeddings.
 
     A clip whose embedding is not finite is a reject.
@@ -154,7 +143,7 @@ def embed_shard(planned: PlannedShard[AudioShard], root: str, *, embedder: Embed
     counts = {"records": 0, "windows": 0}
 
     def records(audio: Path) -> Iterator[bytes]:
-        clips = _ahead(decode_audio(data) for data in read_shard(audio))
+        clips = ahead(decode_audio, read_shard(audio), threads=1, most=_CLIPS_AHEAD)
         for record in embed_clips(clips, embedder, framing=framing):
             if np.isfinite(record.embeddings).all():
                 counts["records"] += 1
@@ -164,7 +153,7 @@ def embed_shard(planned: PlannedShard[AudioShard], root: str, *, embedder: Embed
                 rejects.append(Reject(key=record.key, stage="embed", reason="non_finite_embedding"))
 
     with tempfile.TemporaryDirectory(prefix="trillsson-") as cache:
-        audio = item.dataset.open_shard(item.summary, Path(cache))
+        audio = item.fetch(Path(cache))
         written = write_shard(storage, shard_path(planned.id), records(audio))
     summary = ShardSummary(
         id=planned.id,
@@ -196,14 +185,3 @@ def _embed_together(clips: list[tuple[str, Windows]], embedder: Embedder) -> Ite
     ends = np.cumsum([len(windows) for _, windows in clips])
     for (key, windows), end in zip(clips, ends, strict=True):
         yield EmbeddingRecord(key=key, embeddings=rows[end - len(windows) : end])
-
-
-def _ahead(items: Iterable[T]) -> Iterator[T]:
-    """Yields items while a thread reads on, so that decoding runs beside the model."""
-    end = object()
-    iterator = iter(items)
-    with ThreadPoolExecutor(1) as pool:
-        pending = deque(pool.submit(next, iterator, end) for _ in range(_CLIPS_AHEAD))
-        while (item := pending.popleft().result()) is not end:
-            pending.append(pool.submit(next, iterator, end))
-            yield cast(T, item)

@@ -1,10 +1,12 @@
 """Plans shards, so that what earlier runs made is kept and only what is new is computed."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from trillsson.datasets import Shard, Source, read_shard_entry, shard_id
+from trillsson.errors import IntegrityError
 from trillsson.storage import Storage
 
 
@@ -69,6 +71,8 @@ def finished_shards(storage: Storage) -> Iterator[Shard]:
     """Yields the shards of a dataset root whose entry is in place."""
     for path in storage.list("shards"):
         if path.endswith(".json"):
-            shard = read_shard_entry(storage, path.removeprefix("shards/").removesuffix(".json"))
-            if shard is not None:
-                yield shard
+            # An entry that cannot be read is no reason to stop: its shard is planned as if it were not there.
+            with contextlib.suppress(IntegrityError):
+                shard = read_shard_entry(storage, path.removeprefix("shards/").removesuffix(".json"))
+                if shard is not None:
+                    yield shard

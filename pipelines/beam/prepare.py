@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 
+from pipelines.beam.ahead import ahead
 from pipelines.beam.corpora.folder import AudioFile, list_files
 from pipelines.beam.plan import PlannedShard, finished_shards, plan_shards
 from pipelines.beam.runner import LOCAL_RUNNER
@@ -25,6 +27,7 @@ from trillsson.storage import join, open_storage
 
 FILES_PER_SHARD = 256
 _DECODING_THREADS = 2
+_FILES_AHEAD = 8
 
 
 class PrepareSpec(Spec):
@@ -96,14 +99,15 @@ def prepare_shard(planned: PlannedShard[PlannedFile], root: str, *, corpus: str)
     seconds: list[float] = []
 
     def records() -> Iterator[bytes]:
-        with ThreadPoolExecutor(_DECODING_THREADS) as pool:
-            for outcomes in pool.map(lambda item: list(_clips(item, corpus)), planned.items):
-                for outcome in outcomes:
-                    if isinstance(outcome, Reject):
-                        rejects.append(outcome)
-                    else:
-                        seconds.append(outcome.audio.size / SAMPLE_RATE)
-                        yield encode_audio(outcome)
+        decoded = ahead(
+            lambda item: list(_clips(item, corpus)), planned.items, threads=_DECODING_THREADS, most=_FILES_AHEAD
+        )
+        for outcome in chain.from_iterable(decoded):
+            if isinstance(outcome, Reject):
+                rejects.append(outcome)
+            else:
+                seconds.append(outcome.audio.size / SAMPLE_RATE)
+                yield encode_audio(outcome)
 
     written = write_shard(storage, shard_path(planned.id), records())
     summary = ShardSummary(

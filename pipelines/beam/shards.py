@@ -5,7 +5,7 @@ from typing import Any
 
 from pipelines.beam.plan import PlannedShard, ShardMaker
 from pipelines.beam.runner import run_pipeline, shard_progress
-from trillsson.datasets import Shard, read_shard_entry
+from trillsson.datasets import Shard, entry_path, read_shard_entry
 from trillsson.storage import Storage, open_storage
 
 
@@ -27,7 +27,7 @@ def make_shards(
     missing = [shard for shard in planned if shard.id not in finished]
     if missing:
         missing_ids = [shard.id for shard in missing]
-        with shard_progress(description, len(missing), lambda: len(_finished(storage, missing_ids))):
+        with shard_progress(description, len(missing), lambda: _count(storage, missing_ids)):
             import apache_beam as beam
 
             from pipelines.beam.transforms import MakeShards
@@ -35,6 +35,11 @@ def make_shards(
             run_pipeline(lambda pipeline: pipeline | beam.Create(missing) | MakeShards(maker), options)
         finished = {**finished, **_finished(storage, missing_ids)}
     return tuple(finished[each] for each in ids)
+
+
+def _count(storage: Storage, ids: Iterable[str]) -> int:
+    """Counts the shards that are finished, by one listing."""
+    return len({entry_path(each) for each in ids} & set(storage.list("shards")))
 
 
 def _finished(storage: Storage, ids: Iterable[str]) -> Mapping[str, Shard]:

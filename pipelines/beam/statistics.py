@@ -17,7 +17,7 @@ from trillsson.digests import SHORT, digest_of
 from trillsson.embedder import Embeddings
 from trillsson.errors import InputError
 from trillsson.folders import commit_folder, find_folder
-from trillsson.pairs import DatasetPair, ShardPair, open_pair, read_pair
+from trillsson.pairs import DatasetPair, ShardPair, open_pairs, read_pair
 from trillsson.progress import Stopwatch, say
 from trillsson.records import Clip, decode_clip
 from trillsson.splits import normalise_split
@@ -29,10 +29,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA_VERSION = 1
+_ROUNDING = 1e-12
+"""Variance, as a share of the squared mean, that float32 rounding alone can make."""
+
 _ROWS = 1024
 """Rows of a RecordBatch. Single dicts instead of batches cost eight times as much."""
 
-Shards = Sequence[tuple[DatasetPair, ShardPair]]
+Shards = Sequence[ShardPair]
 
 
 class StatisticsSpec(Spec):
@@ -53,14 +56,14 @@ def run(spec: StatisticsSpec) -> str:
         InputError: no clip is left to learn from, or a task has no label in training.
         IntegrityError: audio and targets do not belong together.
     """
-    pairs = [open_pair(audio, targets) for audio, targets in zip(spec.audio, spec.targets, strict=True)]
+    pairs = open_pairs(spec.audio, spec.targets)
     uri = join(open_storage(spec.workdir).uri, "statistics", _identity(spec, pairs))
     if found := find_folder(uri):
         return found
     watch = Stopwatch()
-    shards = [(pair, shard) for pair in pairs for shard in pair.shards]
+    shards = [shard for pair in pairs for shard in pair.shards]
     with tempfile.TemporaryDirectory(prefix="trillsson-") as folder:
-        learnt = [(pair, shard) for pair, shard in shards if pair.corpus in spec.training.corpora]
+        learnt = [shard for shard in shards if shard.corpus in spec.training.corpora]
         dim = int(pairs[0].embeddings.manifest.content["embedder"]["dim"])
         _analyse_targets(learnt, spec, dim=dim, output=Path(folder) / "made" / TARGETS)
         _analyse_labels(shards, spec, output=Path(folder) / "made" / LABELS)
@@ -79,7 +82,8 @@ def _identity(spec: StatisticsSpec, pairs: Sequence[DatasetPair]) -> str:
             "corpora": spec.training.corpora,
             "validation_fraction": spec.training.validation_fraction,
             "seed": spec.training.seed,
-            "tasks": {name: task.model_dump(mode="json") for name, task in spec.tasks.items()},
+            # How a task is scored changes nothing here.
+            "tasks": {name: (task.corpus, task.label, task.split) for name, task in spec.tasks.items()},
         }
     )[:SHORT]
 
@@ -89,7 +93,7 @@ def _analyse_targets(shards: Shards, spec: StatisticsSpec, *, dim: int, output: 
 
     schema = pa.schema([(EMBEDDING, pa.list_(pa.float32()))])
 
-    def batches(element: tuple[DatasetPair, ShardPair]) -> Iterator["pa.RecordBatch"]:
+    def batches(element: ShardPair) -> Iterator["pa.RecordBatch"]:
         for rows in _chunks(_training_windows(element, spec)):
             offsets = np.arange(len(rows) + 1, dtype=np.int32) * dim
             values = pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows.reshape(-1)))
@@ -102,11 +106,12 @@ def _analyse_targets(shards: Shards, spec: StatisticsSpec, *, dim: int, output: 
         rows = inputs[EMBEDDING]
         mean = tft.mean(rows, reduce_instance_dims=False)
         variance = tft.var(rows, reduce_instance_dims=False)
-        windows = tf.cast(tft.size(rows, reduce_instance_dims=False), tf.float32)
-        # A dimension that never varies carries nothing: it is centred, and left at its scale.
-        scale = tf.where(variance > 0, tf.sqrt(variance), tf.ones_like(variance))
+        windows = tf.cast(tft.size(rows, reduce_instance_dims=False), tf.int64)  # float32 counts to 2^24 only
+        # A dimension that never varies, but for rounding, carries nothing: it is centred, and left at its scale.
+        varies = variance > _ROUNDING * (tf.square(mean) + _ROUNDING)
+        scale = tf.where(varies, tf.sqrt(variance), tf.ones_like(variance))
         constants = {"mean": mean, "scale": scale, "windows": windows}
-        told = {name: tf.zeros_like(rows) + value for name, value in constants.items()}
+        told = {name: tf.zeros_like(rows, value.dtype) + value for name, value in constants.items()}
         return {EMBEDDING: (rows - mean) / scale, **told}
 
     dense = f'dense_tensor {{ column_name: "{EMBEDDING}" shape {{ dim {{ size: {dim} }} }} }}'
@@ -134,7 +139,7 @@ def _analyse_labels(shards: Shards, spec: StatisticsSpec, *, output: Path) -> No
     names = [vocabulary_name(*column) for column in columns]
     schema = pa.schema([(name, pa.list_(pa.binary())) for name in names])
 
-    def batches(element: tuple[DatasetPair, ShardPair]) -> Iterator["pa.RecordBatch"]:
+    def batches(element: ShardPair) -> Iterator["pa.RecordBatch"]:
         clips = [clip for clip, _ in _clips(element)]
         rows = [[_label(clip, spec.tasks[name], held_out=held_out) for clip in clips] for name, held_out in columns]
         yield pa.RecordBatch.from_arrays([pa.array(row, pa.list_(pa.binary())) for row in rows], schema=schema)
@@ -167,7 +172,7 @@ def _check_labels(spec: StatisticsSpec, folder: Path) -> None:
 
 def _analyse(
     shards: Shards,
-    batches: Callable[[tuple[DatasetPair, ShardPair]], Iterator["pa.RecordBatch"]],
+    batches: Callable[[ShardPair], Iterator["pa.RecordBatch"]],
     *,
     schema: "pa.Schema",
     tensors: Mapping[str, str],
@@ -197,14 +202,13 @@ def _analyse(
         run_pipeline(build, options)
 
 
-def _clips(element: tuple[DatasetPair, ShardPair]) -> Iterator[tuple[Clip, Embeddings]]:
-    pair, shards = element
+def _clips(element: ShardPair) -> Iterator[tuple[Clip, Embeddings]]:
     with tempfile.TemporaryDirectory(prefix="trillsson-") as cache:
-        yield from read_pair(pair, shards, decode=decode_clip, cache=Path(cache))
+        yield from read_pair(element, decode_clip, cache=Path(cache))
 
 
-def _training_windows(element: tuple[DatasetPair, ShardPair], spec: StatisticsSpec) -> Iterator[Embeddings]:
-    columns = split_columns(element[0].corpus, spec.tasks)
+def _training_windows(element: ShardPair, spec: StatisticsSpec) -> Iterator[Embeddings]:
+    columns = split_columns(element.corpus, spec.tasks)
     for clip, rows in _clips(element):
         if part_of(clip, columns, spec.training) == "train":
             yield rows

@@ -20,6 +20,8 @@ from components.statistics import statistics
 from components.train import train
 from pipelines.steps import BASELINE, TEACHER
 from trillsson.config import Release, Resources
+from trillsson.errors import InputError
+from trillsson.storage import explain_os_errors
 
 
 class Fan(NamedTuple):
@@ -31,7 +33,11 @@ class Fan(NamedTuple):
 
 def compile_release(release: Release, package: Path) -> None:
     """Compiles the release's pipeline to a YAML file whose defaults are this release: the same bytes each time."""
-    package.parent.mkdir(parents=True, exist_ok=True)
+    if package.suffix not in (".yaml", ".yml"):
+        raise InputError(f"cannot compile to {package}; give a file that ends in .yaml")
+    with explain_os_errors("write", package):
+        package.parent.mkdir(parents=True, exist_ok=True)
+        package.touch()
     pipeline = build(release)
     parameters = {
         "release": release.model_dump_json(),

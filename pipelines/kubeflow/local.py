@@ -4,10 +4,14 @@ The runner lives in a child process, because it patches `print` and keeps global
 lines that are meant for people are handed on. A step that fails leaves its cause in a file, since KFP drops it.
 """
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -38,14 +42,17 @@ def run_local(package: Path, *, log: Path, show: Callable[[str], None]) -> None:
             text=True,
             encoding="utf-8",
             errors="replace",
-            env={**os.environ, ERROR_FILE: str(error_file), "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, ERROR_FILE: str(error_file), "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"},
+            start_new_session=True,
         )
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         try:
             for text in _marked(_logged(child.stdout or (), file.write)):
                 show(text)
             status = child.wait()
         finally:
-            child.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)  # steps are safe to kill anywhere
             child.wait()
         if status:
             raise read_error(error_file) or TrillssonError(f"a step failed; its output is in {log}")
@@ -70,11 +77,19 @@ def _marked(lines: Iterable[str]) -> Iterator[str]:
 def _main(package: str, root: str) -> None:
     """The child process: runs the YAML, and nothing else."""
     warnings.filterwarnings("ignore", message="You may be attemping to run a task")
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     settle_environment()
     from kfp import components, local
 
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root, raise_on_error=True)
     components.load_component_from_file(package)()
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process and its steps when the one that started it is gone, however it went."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

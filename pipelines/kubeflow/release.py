@@ -31,6 +31,16 @@ def run_release(config: Path, *, show: Callable[[str], None]) -> None:
     run_local(package, log=folder / f"run-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log", show=show)
 
 
+def _require_shared(release: Release) -> None:
+    """Refuses folders that the pods of a cluster do not share."""
+    mount = release.resources.mount_path.rstrip("/") + "/"
+    for key, path in (("workdir", release.workdir), ("registry", release.registry)):
+        if not path.startswith((GCS_SCHEME, mount)):
+            raise InputError(
+                f"{key} {path} is not shared by the pods of a cluster; give gs:// or a folder below {mount}"
+            )
+
+
 def _scratch(release: Release) -> Path:
     """The local folder for the compiled pipeline and the logs."""
     if release.workdir.startswith(GCS_SCHEME):
@@ -103,6 +113,7 @@ def schedule_release(
 @contextmanager
 def _compiled(release: Release) -> Iterator[Path]:
     """The compiled release, in a temporary folder: a scheduler's pod can write nowhere else."""
+    _require_shared(release)
     from pipelines.kubeflow.graph import compile_release
 
     with tempfile.TemporaryDirectory(prefix="trillsson-") as folder:

@@ -98,7 +98,8 @@ def test_an_empty_file_is_no_samples() -> None:
 def test_clip_starts() -> None:
     assert list(clip_starts(0)) == [0]
     assert list(clip_starts(CLIP_SAMPLES)) == [0]
-    assert list(clip_starts(CLIP_SAMPLES + 1)) == [0, CLIP_SAMPLES]
+    assert list(clip_starts(CLIP_SAMPLES + 1_599)) == [0]
+    assert list(clip_starts(CLIP_SAMPLES + 1_600)) == [0, CLIP_SAMPLES]
 
 
 def test_pcm_is_clipped_not_wrapped() -> None:

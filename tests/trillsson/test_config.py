@@ -68,6 +68,11 @@ def test_every_config_is_valid_and_says_what_it_produces(config: Path) -> None:
             {"gate": {"teacher_fraction": 0.9, "min_tasks": 2, "max_size_mb": 1}},
             "gate.min_tasks is 2; there are 1 tasks",
         ),
+        ({"students": {"teacher": {"architecture": "nano"}}}, "students.teacher has a name of another model; choose"),
+        (
+            {"training": {"corpora": ["speech"], "steps": 10, "warmup_steps": 8}},
+            "student nano warms up for 8 of 7 steps; use fewer",
+        ),
         ({"tasks": {"a": {"corpus": "speech", "label": "x", "metric": "wer"}}}, "tasks.a.metric: .*'accuracy'.*'wer'"),
     ],
 )

@@ -65,13 +65,13 @@ def test_items_must_be_records_and_rejects(tmp_path: Path) -> None:
 
 
 def test_a_changed_shard_is_noticed(dataset: Dataset, tmp_path: Path) -> None:
-    summary = dataset.manifest.shards[0]
-    assert dataset.open_shard(summary, tmp_path).name == "one.tfrecord"
+    stored = dataset.shards[0]
+    assert stored.fetch(tmp_path).name == "one.tfrecord"
     (Path(dataset.root) / shard_path("one")).write_bytes(b"other")
     with pytest.raises(
         IntegrityError, match=r"shard .*one\.tfrecord has digest d9298a10d1b07358, its manifest says \w{16}"
     ):
-        dataset.open_shard(summary, tmp_path)
+        stored.fetch(tmp_path)
 
 
 def test_a_missing_shard_entry_is_noticed(dataset: Dataset) -> None:

@@ -3,14 +3,16 @@
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trillsson.bundles import read_bundle
+import trillsson
+from trillsson.bundles import Bundle, read_bundle
 from trillsson.config import SAMPLE_RATE, BundleEmbedder, EmbedderSpec, Evaluation, Framing, Name, Spec, Task, TaskName
 from trillsson.digests import SHORT, digest_of
 from trillsson.embedder import Embedder
@@ -18,7 +20,7 @@ from trillsson.errors import InputError
 from trillsson.noss.probes import evaluate_task
 from trillsson.noss.results import ModelResult, Role, parse_result
 from trillsson.noss.tasks import TaskData
-from trillsson.pairs import DatasetPair, open_pair, read_pair
+from trillsson.pairs import DatasetPair, open_pairs, read_pair
 from trillsson.progress import bar
 from trillsson.records import Clip, decode_clip
 from trillsson.storage import join, open_file, open_storage
@@ -26,6 +28,9 @@ from trillsson.teachers import open_embedder
 from trillsson.teachers.hub import local_path
 
 SCHEMA_VERSION = 1
+BUNDLE = "bundle"
+"""Key of a result's provenance: the digest of the bundle that was measured, which alone it may publish."""
+
 _TIMED_WINDOWS = 32
 _TIMED_REPEATS = 5
 
@@ -59,9 +64,10 @@ def run(spec: EvaluateSpec) -> str:
         InputError: a task's data do not fit it.
         IntegrityError: data do not match their manifests.
     """
-    pairs = [open_pair(audio, embeddings) for audio, embeddings in zip(spec.audio, spec.embeddings, strict=True)]
     asked = {task.corpus for task in spec.tasks.values()}
-    pairs = [pair for pair in pairs if pair.corpus in asked]
+    pairs = [pair for pair in open_pairs(spec.audio, spec.embeddings) if pair.corpus in asked]
+    if lacking := sorted(asked - {pair.corpus for pair in pairs}):
+        raise InputError(f"the tasks want corpus {lacking[0]!r}, which none of the datasets is of; give it too")
     storage = open_storage(spec.workdir)
     path = f"results/{spec.name}/{_identity(spec, pairs)}.json"
     if storage.read(path) is None:
@@ -73,16 +79,16 @@ def run(spec: EvaluateSpec) -> str:
                 scores[name] = evaluate_task(data, task, name=name, evaluation=spec.evaluation)
                 progress.update()
         embedder = open_embedder(spec.embedder, spec.framing)
-        bundle = read_bundle(local_path(spec.embedder.path)).spec if isinstance(spec.embedder, BundleEmbedder) else None
+        bundle = read_bundle(local_path(spec.embedder.path)) if isinstance(spec.embedder, BundleEmbedder) else None
         result = ModelResult(
             name=spec.name,
             role=spec.role,
             dim=embedder.dim,
-            size_mb=_sizes(embedder, bundle.size_bytes if bundle else None),
+            size_mb=_sizes(embedder, bundle.spec.size_bytes if bundle else None),
             ms_per_second=time_embedder(embedder),
-            parity=bundle.parity if bundle else {},
+            parity=bundle.spec.parity if bundle else {},
             scores=scores,
-            provenance={f"embeddings of {pair.corpus}": pair.embeddings.id for pair in pairs},
+            provenance=_provenance(pairs, bundle),
         )
         storage.create(path, result.model_dump_json(indent=1).encode())
     return join(storage.uri, path)
@@ -114,10 +120,11 @@ def time_embedder(embedder: Embedder) -> float:
     return 1000 * statistics.median(taken) / (windows.size / SAMPLE_RATE)
 
 
-def _identity(spec: EvaluateSpec, pairs: list[DatasetPair]) -> str:
+def _identity(spec: EvaluateSpec, pairs: Sequence[DatasetPair]) -> str:
     return digest_of(
         {
             "step": "evaluate",
+            "code": [trillsson.__version__, version("scikit-learn")],
             "schema_version": SCHEMA_VERSION,
             "role": spec.role,
             "datasets": [(pair.audio.id, pair.embeddings.id) for pair in pairs],
@@ -127,11 +134,16 @@ def _identity(spec: EvaluateSpec, pairs: list[DatasetPair]) -> str:
     )[:SHORT]
 
 
+def _provenance(pairs: Sequence[DatasetPair], bundle: Bundle | None) -> dict[str, str]:
+    datasets = {f"embeddings of {pair.corpus}": pair.embeddings.id for pair in pairs}
+    return {**datasets, BUNDLE: bundle.digest} if bundle else datasets
+
+
 def _read_corpus(pair: DatasetPair) -> _Corpus:
     clips, rows = [], []
     with tempfile.TemporaryDirectory(prefix="trillsson-") as cache:
         for shards in pair.shards:
-            for clip, embeddings in read_pair(pair, shards, decode=decode_clip, cache=Path(cache)):
+            for clip, embeddings in read_pair(shards, decode_clip, cache=Path(cache)):
                 clips.append(clip)
                 rows.append(embeddings.mean(axis=0))
     return _Corpus(tuple(clips), np.stack(rows))

@@ -3,11 +3,11 @@
 import tempfile
 from pathlib import Path
 
-from trillsson.bundles import read_spec
+from trillsson.bundles import read_bundle
 from trillsson.config import Release, Spec
-from trillsson.errors import GateError
+from trillsson.errors import GateError, InputError
 from trillsson.folders import local_folder
-from trillsson.noss.evaluate import read_result
+from trillsson.noss.evaluate import BUNDLE, read_result
 from trillsson.noss.gate import required_gate
 from trillsson.noss.release_report import judge_students
 from trillsson.progress import say
@@ -27,6 +27,7 @@ def run(spec: PublishSpec) -> tuple[str, ...]:
     """Publishes the students that pass the gate and returns their references, `student@version`.
 
     Raises:
+        InputError: a bundle has no result, or that of another bundle.
         GateError: there is no gate, or a student does not pass it; those that pass are published before.
     """
     release = spec.release
@@ -38,7 +39,12 @@ def run(spec: PublishSpec) -> tuple[str, ...]:
     for uri in spec.bundles:
         with tempfile.TemporaryDirectory(prefix="trillsson-") as cache:
             folder = local_folder(uri, Path(cache))
-            student = read_spec(folder).name
+            bundle = read_bundle(folder)
+            student = bundle.spec.name
+            if student not in verdicts or results[student].provenance.get(BUNDLE) != bundle.digest:
+                raise InputError(
+                    f"bundle {uri} of {student!r} has no result of its own; evaluate it, and give its result"
+                )
             if not verdicts[student].passed:
                 continue
             published = publish(

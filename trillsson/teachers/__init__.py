@@ -1,5 +1,6 @@
 """Teachers, and every other embedder a config can name: one file a kind."""
 
+from importlib.metadata import version
 from pathlib import Path
 
 from trillsson import config
@@ -9,6 +10,9 @@ from trillsson.digests import digest_of, file_digest, folder_digests
 from trillsson.embedder import Embedder
 from trillsson.errors import InputError
 from trillsson.teachers.hub import local_path
+
+BUILT_IN_VERSION = 1
+"""Raise it when the built-in teacher comes to compute something else for the same spec."""
 
 
 def open_embedder(spec: EmbedderSpec, framing: Framing) -> Embedder:
@@ -36,7 +40,9 @@ def fingerprint(spec: EmbedderSpec) -> str:
         InputError: the path does not exist.
         TransientError: a download failed.
     """
-    content = {"spec": spec.model_dump(mode="json", exclude={"path"})}
+    content: dict[str, object] = {"spec": spec.model_dump(mode="json", exclude={"path"})}
+    if isinstance(spec, config.ConformerTeacher):
+        content["code"] = [BUILT_IN_VERSION, version("keras")]  # its weights are drawn by Keras
     path = getattr(spec, "path", None)
     return digest_of(content if path is None else {**content, "files": _digests(local_path(path))})
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trillsson.config import Framing, Task, Training
-from trillsson.errors import InputError
+from trillsson.errors import InputError, IntegrityError
 from trillsson.pairs import DatasetPair
 from trillsson.splits import Split
 from trillsson.training.pool import in_part, split_columns
@@ -63,6 +63,7 @@ class Windows:
 
         Raises:
             InputError: there are fewer windows than one batch takes.
+            IntegrityError: there are fewer windows than were counted.
         """
         steps = windows // self.training.batch_size
         if not steps:
@@ -72,7 +73,15 @@ class Windows:
             )
         first_epoch, skipped = divmod(start, steps)
         for epoch in count(first_epoch):
-            yield from self._epoch(epoch).take(steps).skip(skipped).as_numpy_iterator()
+            taken = 0
+            for batch in self._epoch(epoch).take(steps).skip(skipped).as_numpy_iterator():
+                yield batch
+                taken += 1
+            if taken + skipped != steps:
+                found = (taken + skipped) * self.training.batch_size
+                raise IntegrityError(
+                    f"the statistics count {windows} windows, the shards hold {found}; run statistics again"
+                )
             skipped = 0
 
     def validation(self) -> "tf.data.Dataset":
@@ -177,17 +186,17 @@ def open_windows(
             )
     by_corpus = {pair.corpus: ("split", *split_columns(pair.corpus, tasks)) for pair in learnt}
     columns = ("split", *sorted({column for own in by_corpus.values() for column in own} - {"split"}))
-    shards = [(pair, shard) for pair in learnt for shard in pair.shards]
+    shards = [shard for pair in learnt for shard in pair.shards]
     return Windows(
         files=tuple(
             (
-                str(pair.audio.open_shard(shard.audio, cache)),
-                str(pair.embeddings.open_shard(shard.embeddings, cache)),
+                str(shard.audio.fetch(cache)),
+                str(shard.embeddings.fetch(cache)),
             )
-            for pair, shard in shards
+            for shard in shards
         ),
         columns=columns[1:],
-        relevant=np.array([[column in by_corpus[pair.corpus] for column in columns] for pair, _ in shards]),
+        relevant=np.array([[column in by_corpus[shard.corpus] for column in columns] for shard in shards]),
         rejected=tuple(sorted(key for pair in learnt for key in pair.rejected())),
         framing=framing,
         standardiser=standardiser,

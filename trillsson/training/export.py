@@ -27,7 +27,7 @@ from trillsson.config import SAMPLE_RATE, Framing, Name, Spec, Student, Training
 from trillsson.digests import SHORT, digest_of
 from trillsson.embedder import Embeddings
 from trillsson.folders import commit_folder, find_folder, local_folder
-from trillsson.pairs import open_pair, read_pair
+from trillsson.pairs import open_pairs, read_pair
 from trillsson.progress import Stopwatch, say
 from trillsson.records import decode_audio
 from trillsson.storage import join, open_storage
@@ -62,8 +62,7 @@ def run(spec: ExportSpec) -> str:
         IntegrityError: data do not match their manifests, or an export does not answer like the model.
     """
     identity = spec.model_dump(mode="json", include={"name", "student", "framing", "provenance"})
-    parts = [Path(uri).name for uri in (spec.trained, spec.statistics)]
-    step = digest_of({"step": "export", "schema_version": SCHEMA_VERSION, "parts": parts, **identity})[:SHORT]
+    step = digest_of({"step": "export", "schema_version": SCHEMA_VERSION, **identity})[:SHORT]
     uri = join(open_storage(spec.workdir).uri, "bundles", spec.name, step)
     if found := find_folder(uri):
         return found
@@ -211,10 +210,9 @@ def probe_clip() -> Audio:
 
 def _real_clips(spec: ExportSpec, cache: Path) -> Iterator[Audio]:
     """Yields the first clips of the first training corpus."""
-    for audio, targets in zip(spec.audio, spec.targets, strict=True):
-        pair = open_pair(audio, targets)
+    for pair in open_pairs(spec.audio, spec.targets):
         if pair.corpus in spec.training.corpora:
-            shards = (read_pair(pair, shard, decode=decode_audio, cache=cache) for shard in pair.shards)
+            shards = (read_pair(shard, decode_audio, cache=cache) for shard in pair.shards)
             for clip, _ in islice(chain.from_iterable(shards), _PARITY_CLIPS):
                 yield clip.audio
             return

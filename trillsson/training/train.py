@@ -5,6 +5,7 @@ Deterministic under its seed; killed anywhere, it goes on from its last checkpoi
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,18 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+import trillsson
 from trillsson.config import Framing, Name, Spec, Student, Task, TaskName, Training
 from trillsson.digests import SHORT, digest_of
 from trillsson.errors import InputError
 from trillsson.folders import commit_folder, find_folder, local_folder
-from trillsson.pairs import DatasetPair, open_pair
+from trillsson.pairs import DatasetPair, open_pairs
 from trillsson.progress import Stopwatch, bar, say
 from trillsson.storage import join, open_storage
 from trillsson.training.board import open_board
 from trillsson.training.checkpoints import pack_variables, restore_checkpoint, save_checkpoint
 from trillsson.training.data import Batch, Windows, open_windows
+from trillsson.training.pool import split_columns
 from trillsson.training.targets import Statistics, read_statistics
 
 SCHEMA_VERSION = 1
@@ -60,8 +63,7 @@ def run(spec: TrainSpec) -> str:
         InputError: there is too little to learn from, or the loss is no longer finite.
         IntegrityError: data do not match their manifests.
     """
-    pairs = [open_pair(audio, targets) for audio, targets in zip(spec.audio, spec.targets, strict=True)]
-    pairs = [pair for pair in pairs if pair.corpus in spec.training.corpora]
+    pairs = [pair for pair in open_pairs(spec.audio, spec.targets) if pair.corpus in spec.training.corpora]
     uri = join(open_storage(spec.workdir).uri, "training", spec.name, _identity(spec, pairs))
     if found := find_folder(uri):
         return found
@@ -101,8 +103,9 @@ def _identity(spec: TrainSpec, pairs: Sequence[DatasetPair]) -> str:
             "student": spec.student.architecture,
             "training": spec.training.model_dump(mode="json", exclude={"checkpoint_every"}),
             "datasets": [(pair.audio.id, pair.embeddings.id) for pair in pairs],
-            "statistics": Path(spec.statistics).name,
-            "tasks": {name: task.model_dump(mode="json") for name, task in spec.tasks.items()},
+            # The statistics follow from these; of the tasks, only which clips they test on matters.
+            "test_columns": {pair.corpus: split_columns(pair.corpus, spec.tasks) for pair in pairs},
+            "code": [trillsson.__version__, version("keras"), version("tensorflow")],
         }
     )[:SHORT]
 
@@ -126,7 +129,8 @@ def _train(spec: TrainSpec, windows: Windows, statistics: Statistics, *, uri: st
             done = progress.n
             entry = {"step": done, "loss": loss, "validation_loss": _validate(model, windows)}
             if not np.isfinite([*entry.values()]).all():
-                raise InputError(f"student {spec.name!r}: loss is {loss} at step {done}; lower its learning_rate")
+                told = f"loss is {loss:g} and validation loss {entry['validation_loss']:g} at step {done}"
+                raise InputError(f"student {spec.name!r}: {told}; lower its learning_rate")
             history.append(entry)
             board({**entry, "learning_rate": float(model.optimizer.learning_rate)})
             progress.set_postfix_str(f"loss {loss:.4f}, validation {entry['validation_loss']:.4f}")

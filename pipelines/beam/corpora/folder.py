@@ -33,6 +33,9 @@ def list_files(corpus: FolderCorpus) -> tuple[AudioFile, ...]:
     if not paths:
         kinds = ", ".join(sorted(EXTENSIONS))
         raise InputError(f"corpus folder {storage.uri} holds no audio; give an existing folder with {kinds} files")
+    for path in paths:
+        if not path.isprintable():
+            raise InputError(f"{storage.uri} has a file {path!r}, whose name is not printable UTF-8; rename it")
     if corpus.csv is None:
         return tuple(AudioFile(path=path) for path in paths)
     rows = _read_rows(storage, corpus)

@@ -33,7 +33,7 @@ def test_every_clip_has_one_row_a_window_in_the_order_of_the_audio(spec: EmbedSp
     (uri,) = run(spec)
     pair = open_pair(spec.audio[0], uri)
     embedder = open_embedder(spec.embedder, FRAMING)
-    clips = [each for shard in pair.shards for each in read_pair(pair, shard, decode=decode_audio, cache=tmp_path)]
+    clips = [each for shard in pair.shards for each in read_pair(shard, decode_audio, cache=tmp_path)]
     assert len(clips) == 24
     assert pair.framing == FRAMING
     for clip, rows in clips:
@@ -68,7 +68,9 @@ class Flawed:
         return rows
 
 
-def test_an_embedding_that_is_not_finite_is_a_reject(spec: EmbedSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_embeddings_that_are_not_finite_stop_the_step_by_their_clip(
+    spec: EmbedSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(embed, "open_embedder", lambda spec, framing: Flawed())
 
     def decoded(data: bytes) -> AudioRecord:
@@ -77,11 +79,13 @@ def test_an_embedding_that_is_not_finite_is_a_reject(spec: EmbedSpec, monkeypatc
         return AudioRecord(**{**vars(record), "audio": loud if "/03" in record.key else record.audio})
 
     monkeypatch.setattr(embed, "decode_audio", decoded)
-    (uri,) = run(spec)
-    pair = open_pair(spec.audio[0], uri)
-    assert pair.embeddings.manifest.rejects == {"non_finite_embedding": 1}
-    assert pair.rejected() == {"tones/dov/03.flac#0"}
-    assert pair.embeddings.manifest.records == 23
+    message = (
+        r"^logmel gives embeddings that are not finite on 1 of 24 clips of tones, first tones/dov/03\.flac#0; "
+        r"mend the model, or remove those files$"
+    )
+    with pytest.raises(InputError, match=message):
+        run(spec)
+    assert not list(Path(spec.workdir).glob("embeddings/*/tones/manifests"))
 
 
 def test_batches_mix_clips_and_change_nothing() -> None:

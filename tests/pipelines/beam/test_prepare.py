@@ -12,9 +12,9 @@ from pipelines.beam import prepare
 from pipelines.beam.prepare import PrepareSpec, run
 from trillsson.audio import CLIP_SAMPLES
 from trillsson.config import FolderCorpus
-from trillsson.datasets import Dataset, open_dataset
-from trillsson.errors import InputError, TransientError
-from trillsson.records import AudioRecord, decode_audio, read_shard
+from trillsson.datasets import Dataset, open_dataset, shard_path
+from trillsson.errors import InputError, IntegrityError, TransientError
+from trillsson.records import AudioRecord, decode_audio, read_shard, write_shard
 from trillsson.storage import LocalStorage
 
 EditCsv = Callable[[Callable[[list[dict[str, str]]], None]], None]
@@ -25,7 +25,7 @@ def spec_of(corpus: FolderCorpus, workdir: Path, **changes: object) -> PrepareSp
 
 
 def records_of(dataset: Dataset, cache: Path) -> list[AudioRecord]:
-    shards = (read_shard(dataset.open_shard(summary, cache)) for summary in dataset.manifest.shards)
+    shards = (read_shard(shard.fetch(cache)) for shard in dataset.shards)
     return [decode_audio(data) for shard in shards for data in shard]
 
 
@@ -116,16 +116,34 @@ def test_a_killed_run_goes_on_where_it_was(
     assert resumed.endswith(whole.rpartition("/")[2])
 
 
+def test_a_shard_that_a_killed_run_left_with_other_bytes_is_taken_as_it_is(tones: FolderCorpus, tmp_path: Path) -> None:
+    whole = open_dataset(run(spec_of(tones, tmp_path / "whole")), "audio")
+    name = shard_path(whole.manifest.shards[0].id)
+    left = read_shard(Path(whole.root) / name)
+    write_shard(LocalStorage(tmp_path / "work/audio/tones"), name, [*left][::-1])
+    dataset = open_dataset(run(spec_of(tones, tmp_path / "work")), "audio")
+    assert len(records_of(dataset, tmp_path)) == 24
+
+
+def test_a_damaged_entry_is_made_anew(tones: FolderCorpus, tmp_path: Path) -> None:
+    dataset = open_dataset(run(spec_of(tones, tmp_path / "work")), "audio")
+    (entry,) = (tmp_path / "work/audio/tones/shards").glob("*.json")
+    entry.write_text("{")
+    with pytest.raises(IntegrityError, match=r"shards/\w+\.json is damaged; delete it and run again"):
+        run(spec_of(tones, tmp_path / "work"))
+    entry.unlink()
+    assert run(spec_of(tones, tmp_path / "work")) == dataset.uri
+
+
 def test_a_long_file_is_cut_into_clips(tmp_path: Path) -> None:
     folder = tmp_path / "long"
     folder.mkdir()
     soundfile.write(folder / "a.wav", np.full(CLIP_SAMPLES + 20_000, 0.25), 16_000)
     soundfile.write(folder / "b.wav", np.full(CLIP_SAMPLES + 800, 0.25), 16_000)
-    corpus = FolderCorpus(kind="folder", path=str(folder), max_reject_fraction=0.5)
-    dataset = open_dataset(run(spec_of(corpus, tmp_path / "work")), "audio")
+    dataset = open_dataset(run(spec_of(FolderCorpus(kind="folder", path=str(folder)), tmp_path / "work")), "audio")
     sizes = {record.key: record.audio.size for record in records_of(dataset, tmp_path)}
     assert sizes == {"tones/a.wav#0": 480_000, "tones/a.wav#480000": 20_000, "tones/b.wav#0": 480_000}
-    assert [reject.key for reject in dataset.rejects()] == ["tones/b.wav#480000"]
+    assert dataset.manifest.items == 3  # the last 50 ms of b.wav are no clip
 
 
 BAD_FILES: dict[str, Callable[[Path], None]] = {

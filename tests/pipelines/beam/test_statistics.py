@@ -47,7 +47,7 @@ def test_mean_scale_and_vocabularies_are_those_of_the_training_clips(
     spec = make_spec()
     uri = run(spec)
     pair = open_pair(spec.audio[0], spec.targets[0])
-    clips = [each for shard in pair.shards for each in read_pair(pair, shard, decode=decode_clip, cache=tmp_path)]
+    clips = [each for shard in pair.shards for each in read_pair(shard, decode_clip, cache=tmp_path)]
     rows = np.concatenate([rows for clip, rows in clips if part_of(clip, (), spec.training) == "train"])
     found = read_statistics(Path(uri))
     assert found.windows == len(rows)

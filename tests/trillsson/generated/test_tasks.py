@@ -141,3 +141,10 @@ def test_parameters_stay_within_what_espeak_takes():
         assert 0 <= u.speech.pitch <= 99
         assert 0 <= u.speech.range <= 99
         assert 0 <= u.speech.gap <= 20
+
+
+def test_no_test_voice_is_heard_in_training_but_the_speaker_tasks_own():
+    train = {u.speech.voice for u in recipes(0.5) if u.split == "train"}
+    tested = {u.speech.voice for u in recipes(0.5) if u.split == "test" and u.task != "speaker_id"}
+    assert tested
+    assert not train & tested

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from trillsson.bundles import read_bundle
 from trillsson.config import Release, parse_release
-from trillsson.errors import GateError
+from trillsson.errors import GateError, InputError
 from trillsson.folders import commit_folder
 from trillsson.noss import release_report
 from trillsson.noss.probes import TaskScore
@@ -19,7 +20,7 @@ from trillsson.registry.gated import PublishSpec
 GATE = {"teacher_fraction": 0.9, "min_tasks": 1, "max_size_mb": 50}
 
 
-def result(name: str, role: str, value: float) -> ModelResult:
+def result(name: str, role: str, value: float, bundle: str = "") -> ModelResult:
     score = TaskScore(
         task="mood",
         metric="accuracy",
@@ -45,6 +46,7 @@ def result(name: str, role: str, value: float) -> ModelResult:
         ms_per_second=1.0,
         parity={"tflite": 1e-6} if student else {},
         scores={"mood": score},
+        provenance={"bundle": bundle} if bundle else {},
     )
 
 
@@ -52,7 +54,7 @@ def result(name: str, role: str, value: float) -> ModelResult:
 def make_spec(tiny_bundle: Path, tmp_path: Path) -> Callable[..., PublishSpec]:
     """Makes the publishing of the tiny student, with its score and the gate of the release."""
 
-    def make(score: float = 0.9, gate: dict[str, Any] | None = GATE) -> PublishSpec:
+    def make(score: float = 0.9, gate: dict[str, Any] | None = GATE, bundle: str = "") -> PublishSpec:
         release: Release = parse_release(
             {
                 "name": "small",
@@ -69,7 +71,7 @@ def make_spec(tiny_bundle: Path, tmp_path: Path) -> Callable[..., PublishSpec]:
         )
         results = [
             result("teacher", "teacher", 0.95),
-            result("tiny", "student", score),
+            result("tiny", "student", score, bundle or read_bundle(tiny_bundle).digest),
             result("logmel", "baseline", 0.6),
         ]
         uris = []
@@ -104,6 +106,13 @@ def test_a_student_that_passes_is_published_with_what_it_scored(
 def test_a_student_that_does_not_pass_is_not_published(make_spec: Callable[..., PublishSpec]) -> None:
     spec = make_spec(score=0.7)
     with pytest.raises(GateError, match=r"^student tiny is not publishable: .*: 0, wanted at least 1$"):
+        gated.run(spec)
+    assert not Path(spec.release.registry).exists()
+
+
+def test_the_result_of_another_bundle_publishes_nothing(make_spec: Callable[..., PublishSpec]) -> None:
+    spec = make_spec(bundle="0" * 64)
+    with pytest.raises(InputError, match=r"^bundle .* of 'tiny' has no result of its own; evaluate it"):
         gated.run(spec)
     assert not Path(spec.release.registry).exists()
 

@@ -64,7 +64,7 @@ def test_it_learns_and_tells_how(train_spec: TrainSpec, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite(train_spec: TrainSpec, tmp_path: Path) -> None:
-    message = r"^student 'nano': loss is nan at step 2; lower its learning_rate$"
+    message = r"^student 'nano': loss is nan and validation loss nan at step 2; lower its learning_rate$"
     with pytest.raises(InputError, match=message):
         run(elsewhere(train_spec, tmp_path / "wild", learning_rate=1e30, warmup_steps=0))
 
