@@ -21,7 +21,7 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, context_settings={"max_content_width": 110})
 def main() -> None:
-    r"""Distils a large speech model into small ones, evaluates them, and publishes versions.
+    """Distils a large speech model into small ones, evaluates them, and publishes versions.
 
     \b
     One command does a whole release:        trillsson run configs/quickstart.yaml
@@ -29,7 +29,7 @@ def main() -> None:
 
     The steps of a release are commands of their own. They take the config, and the URIs that earlier steps printed.
     Exit status: 0 done, 2 your input, 3 damaged data, 4 not good enough to publish, 75 try again later.
-    """
+    """  # noqa: D301  # the backslash is click's mark for a paragraph that is not to be wrapped
 
 
 @main.command()

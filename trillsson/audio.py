@@ -48,6 +48,7 @@ def decode(file: BinaryIO) -> Audio:
     """
     import soundfile
 
+    _refuse_cut_wav(file)
     try:
         with soundfile.SoundFile(file) as sound:
             announced = sound.frames
@@ -55,8 +56,19 @@ def decode(file: BinaryIO) -> Audio:
             if sound.tell() < announced:
                 raise RejectError("truncated", f"{sound.tell()} of {announced} frames could be read")
     except (soundfile.SoundFileError, RuntimeError) as error:
-        raise RejectError("undecodable", str(error).replace("\n", " ")) from error
+        # libsndfile's message names the object it read, which differs from run to run.
+        raise RejectError("undecodable", " ".join(str(error).rpartition(">: ")[2].split())) from error
     return np.clip(np.concatenate(blocks), -1.0, 1.0) if blocks else np.zeros(0, np.float32)
+
+
+def _refuse_cut_wav(file: BinaryIO) -> None:
+    """Libsndfile reads a WAV that was cut short without a word; its header tells how long it should be."""
+    head = file.read(8)
+    size = file.seek(0, 2)
+    file.seek(0)
+    announced = int.from_bytes(head[4:], "little") + 8
+    if head[:4] == b"RIFF" and size < announced <= 0xFFFF_FFFF:  # a larger one stands for a stream of unknown length
+        raise RejectError("truncated", f"{size} of {announced} bytes are there")
 
 
 def _resampled_blocks(sound: "soundfile.SoundFile") -> Iterator[Audio]:  # type: ignore[name-defined]  # noqa: F821

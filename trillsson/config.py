@@ -23,6 +23,9 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 TaskName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,62}$")]
 """As `Name`, without `-`: it also names a vocabulary of tensorflow-transform, which would change a `-`."""
 
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A finite number above 0."""
+
 RESERVED = ("teacher", "logmel")
 """What the teacher and the baseline are called; no student may be."""
 
@@ -172,9 +175,9 @@ class Training(Spec):
     corpora: tuple[Name, ...] = Field(min_length=1, description="corpora whose clips outside test are learnt from")
     steps: int = Field(ge=1)
     batch_size: int = Field(64, ge=1, description="windows in a batch")
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: Positive = 1e-3
     warmup_steps: int = Field(0, ge=0)
-    weight_decay: float = Field(1e-4, ge=0)
+    weight_decay: float = Field(1e-4, ge=0, allow_inf_nan=False)
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of the clips held out of training")
     checkpoint_every: int = Field(100, ge=1, description="steps")
     seed: int = 0
@@ -186,7 +189,7 @@ class Student(Spec):
     architecture: Literal["nano", "trillsson1"]
     steps: int | None = Field(None, ge=1)
     batch_size: int | None = Field(None, ge=1)
-    learning_rate: float | None = Field(None, gt=0)
+    learning_rate: Positive | None = None
 
 
 class Task(Spec):
@@ -204,19 +207,23 @@ class Task(Spec):
 class Evaluation(Spec):
     """How probes are fitted and how sure their scores are."""
 
-    penalties: tuple[float, ...] = Field((1e-3, 1e-2, 1e-1, 1.0, 10.0), min_length=1, description="C of the probe")
+    penalties: tuple[Positive, ...] = Field((1e-3, 1e-2, 1e-1, 1.0, 10.0), min_length=1, description="C of the probe")
     bootstrap: int = Field(1000, ge=100, description="resamples of the test set for the 95 % interval")
     validation_fraction: float = Field(0.2, gt=0, lt=1, description="share carved from train where there is none")
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 class Gate(Spec):
     """What a student must reach to be published."""
 
-    teacher_fraction: float = Field(gt=0, description="share of the teacher's score that counts as kept")
+    teacher_fraction: float = Field(
+        gt=0, allow_inf_nan=False, description="share of the teacher's score that counts as kept"
+    )
     min_tasks: int = Field(ge=1, description="tasks on which that share must be kept")
-    max_size_mb: float = Field(gt=0, description="largest of the exported formats, in 10^6 bytes")
-    max_parity: float = Field(1e-3, gt=0, description="largest relative difference between an export and Keras")
+    max_size_mb: Positive = Field(description="largest of the exported formats, in 10^6 bytes")
+    max_parity: float = Field(
+        1e-3, gt=0, allow_inf_nan=False, description="largest relative difference between an export and Keras"
+    )
 
 
 class Resources(Spec):
@@ -255,6 +262,9 @@ class Release(Spec):
         for key, corpus in wanted:
             if corpus not in self.corpora:
                 raise ValueError(f"{key} names {corpus!r}; corpora has {', '.join(sorted(self.corpora))}")
+        for key, path in (("workdir", self.workdir), ("registry", self.registry)):
+            if path.startswith("~") or ("://" in path and not path.startswith("gs://")):
+                raise ValueError(f"{key} {path!r} is neither a folder nor gs://bucket/prefix; write it out")
         for name in self.students:
             if name in RESERVED:
                 raise ValueError(

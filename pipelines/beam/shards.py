@@ -5,7 +5,7 @@ from typing import Any
 
 from pipelines.beam.plan import PlannedShard, ShardMaker
 from pipelines.beam.runner import run_pipeline, shard_progress
-from trillsson.datasets import Shard, entry_path, read_shard_entry
+from trillsson.datasets import Shard, entry_path, read_shard_entry, shard_path
 from trillsson.storage import Storage, open_storage
 
 
@@ -43,5 +43,8 @@ def _count(storage: Storage, ids: Iterable[str]) -> int:
 
 
 def _finished(storage: Storage, ids: Iterable[str]) -> Mapping[str, Shard]:
-    entries = {each: read_shard_entry(storage, each) for each in ids}
+    """Maps the shards whose entry and records are both in place to their entries."""
+    there = set(storage.list("shards"))
+    whole = [each for each in ids if {entry_path(each), shard_path(each)} <= there]
+    entries = {each: read_shard_entry(storage, each) for each in whole}
     return {each: shard for each, shard in entries.items() if shard is not None}

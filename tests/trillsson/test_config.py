@@ -68,6 +68,9 @@ def test_every_config_is_valid_and_says_what_it_produces(config: Path) -> None:
             {"gate": {"teacher_fraction": 0.9, "min_tasks": 2, "max_size_mb": 1}},
             "gate.min_tasks is 2; there are 1 tasks",
         ),
+        ({"workdir": "s3://b/x"}, "workdir 's3://b/x' is neither a folder nor gs://bucket/prefix; write it out"),
+        ({"registry": "~/x"}, "registry '~/x' is neither a folder nor gs://bucket/prefix"),
+        ({"evaluation": {"penalties": [0.0]}}, r"evaluation.penalties.0: .*greater than 0, got 0.0"),
         ({"students": {"teacher": {"architecture": "nano"}}}, "students.teacher has a name of another model; choose"),
         (
             {"training": {"corpora": ["speech"], "steps": 10, "warmup_steps": 8}},

@@ -8,6 +8,7 @@ one is in place.
 import io
 import json
 from typing import Any, Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def save_checkpoint(storage: Storage, model: Trainable, history: History) -> Non
     """
     step = history[-1]["step"]
     data, token = storage.read_versioned(_LATEST) or (None, None)
-    before = json.loads(data)[-1]["step"] if data else 0
+    before = _read_history(data, storage)[-1]["step"] if data else 0
     if before >= step:
         return
     storage.create(_path(step), pack_variables([*model.variables, *model.optimizer.variables]))
@@ -52,13 +53,21 @@ def restore_checkpoint(storage: Storage, model: Trainable) -> History:
     data = storage.read(_LATEST)
     if data is None:
         return []
-    history: History = json.loads(data)
+    history = _read_history(data, storage)
     path = _path(history[-1]["step"])
     state = storage.read(path)
     if state is None:
         raise IntegrityError(f"{storage.uri}/{path} is missing; delete {storage.uri} and train again")
     unpack_variables(state, [*model.variables, *model.optimizer.variables], where=f"{storage.uri}/{path}")
     return history
+
+
+def _read_history(data: bytes, storage: Storage) -> History:
+    try:
+        history: History = json.loads(data)
+        return [{name: float(value) for name, value in entry.items()} for entry in history]
+    except (ValueError, AttributeError, TypeError) as error:
+        raise IntegrityError(f"{storage.uri}/{_LATEST} is damaged; delete {storage.uri} and train again") from error
 
 
 def pack_variables(variables: list[Any]) -> bytes:
@@ -74,8 +83,11 @@ def unpack_variables(data: bytes, variables: list[Any], *, where: str) -> None:
     Raises:
         IntegrityError: number or shapes differ; `where` names the file.
     """
-    with np.load(io.BytesIO(data)) as arrays:
-        values = [arrays[f"arr_{position}"] for position in range(len(arrays.files))]
+    try:
+        with np.load(io.BytesIO(data)) as arrays:
+            values = [arrays[f"arr_{position}"] for position in range(len(arrays.files))]
+    except (ValueError, OSError, EOFError, KeyError, BadZipFile) as error:
+        raise IntegrityError(f"{where} is damaged; delete its folder and train again") from error
     if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
         raise IntegrityError(f"{where} belongs to another model; delete it and train again")
     for variable, value in zip(variables, values, strict=True):

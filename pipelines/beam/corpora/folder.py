@@ -32,7 +32,9 @@ def list_files(corpus: FolderCorpus) -> tuple[AudioFile, ...]:
     paths = [path for path in storage.list() if posixpath.splitext(path)[1].lower() in EXTENSIONS]
     if not paths:
         kinds = ", ".join(sorted(EXTENSIONS))
-        raise InputError(f"corpus folder {storage.uri} holds no audio; give an existing folder with {kinds} files")
+        raise InputError(
+            f"corpus folder {storage.uri} does not exist, or holds no audio; give a folder with {kinds} files"
+        )
     for path in paths:
         if not path.isprintable():
             raise InputError(f"{storage.uri} has a file {path!r}, whose name is not printable UTF-8; rename it")

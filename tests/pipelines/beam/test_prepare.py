@@ -125,6 +125,15 @@ def test_a_shard_that_a_killed_run_left_with_other_bytes_is_taken_as_it_is(tones
     assert len(records_of(dataset, tmp_path)) == 24
 
 
+def test_a_shard_that_was_deleted_is_made_again(tones: FolderCorpus, tmp_path: Path) -> None:
+    uri = run(spec_of(tones, tmp_path / "work"))
+    before = contents(tmp_path / "work")
+    for shard in (tmp_path / "work").rglob("*.tfrecord"):
+        shard.unlink()
+    assert run(spec_of(tones, tmp_path / "work")) == uri
+    assert contents(tmp_path / "work") == before
+
+
 def test_a_damaged_entry_is_made_anew(tones: FolderCorpus, tmp_path: Path) -> None:
     dataset = open_dataset(run(spec_of(tones, tmp_path / "work")), "audio")
     (entry,) = (tmp_path / "work/audio/tones/shards").glob("*.json")

@@ -73,6 +73,18 @@ def test_a_checkpoint_that_is_gone(tmp_path: Path) -> None:
         restore_checkpoint(storage, Model())
 
 
+def test_a_damaged_checkpoint_or_pointer(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    save_checkpoint(storage, Model(), [entry(20)])
+    path = tmp_path / "checkpoints/00000020.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(IntegrityError, match=r"00000020\.npz is damaged; delete its folder and train again"):
+        restore_checkpoint(storage, Model())
+    (tmp_path / "checkpoints/latest.json").write_text("[{")
+    with pytest.raises(IntegrityError, match=r"checkpoints/latest\.json is damaged; delete .* and train again"):
+        restore_checkpoint(storage, Model())
+
+
 @pytest.mark.parametrize("values", [[1.0, 2.0, 3.0], []])
 def test_a_checkpoint_of_another_model(values: list[float]) -> None:
     data = pack_variables([Variable([1.0, 2.0])])

@@ -43,7 +43,8 @@ def test_a_folder_without_csv(tones: FolderCorpus) -> None:
 def test_a_folder_without_audio(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty/readme.txt").touch()
-    message = rf"corpus folder .*/{name} holds no audio; give an existing folder with \.flac, \.mp3, \.ogg, \.wav files"
+    what = rf"corpus folder .*/{name} does not exist, or holds no audio"
+    message = what + r"; give a folder with \.flac, \.mp3, \.ogg, \.wav files"
     with pytest.raises(InputError, match=message):
         list_files(FolderCorpus(kind="folder", path=str(tmp_path / name)))
 
