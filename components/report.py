@@ -1,4 +1,4 @@
-"""report: results -> page and table."""
+"""report: results, audio datasets -> page and table."""
 
 from kfp import dsl
 
@@ -6,9 +6,18 @@ from components import component
 
 
 @component
-def report(release: str, teacher: str, baseline: str, students: list[str], page: dsl.Output[dsl.HTML]) -> str:
+def report(
+    release: str,
+    teacher: str,
+    baseline: str,
+    students: list[str],
+    audio: list[str],
+    screened: str,
+    page: dsl.Output[dsl.HTML],
+) -> str:
     """Runs `pipelines.steps.report`, and shows the page in the KFP UI."""
     from pipelines import steps
     from pipelines.process import as_task
 
-    return as_task(steps.report)(release, [baseline, teacher, *students], page=page.path)
+    results = [baseline, teacher, *students]
+    return as_task(steps.report)(release, results, audio=audio, screened=screened, page=page.path)

@@ -2,12 +2,15 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from pipelines.process import one_line_errors, settle_environment
 
 CONFIG = click.argument("config", type=click.Path(path_type=Path))
+SCREENED = click.option("--screened", required=True, help="Folder that `trillsson screen` printed.")
+BEAM = click.argument("beam", nargs=-1, metavar="[-- BEAM OPTIONS]")
 
 
 class _Group(click.Group):
@@ -84,11 +87,17 @@ def schedule(config: Path, cron: str, **where: str) -> None:
 @main.command()
 @CONFIG
 @click.option("--corpus", required=True, help="One of the config's corpora.")
-def prepare(config: Path, corpus: str) -> None:
-    """Decodes a corpus into an audio dataset; prints its manifest."""
+@click.option("--rehash", is_flag=True, help="Find changed files by their bytes, not by their size and time.")
+@BEAM
+def prepare(config: Path, corpus: str, *, rehash: bool, beam: tuple[str, ...]) -> None:
+    """Decodes a corpus into an audio dataset; prints its manifest.
+
+    Only what is new or changed is decoded. What follows `--` are options of Beam's, such as
+    `-- --direct_num_workers=4 --direct_running_mode=multi_processing`, or `-- --runner=FlinkRunner`.
+    """
     from pipelines import steps
 
-    click.echo(steps.prepare(_release(config), corpus))
+    click.echo(steps.prepare(_release(config), corpus, rehash=rehash, beam=beam))
 
 
 @main.command()
@@ -96,11 +105,28 @@ def prepare(config: Path, corpus: str) -> None:
 @click.option("--model", required=True, help="teacher, logmel, or one of the config's students.")
 @click.option("--audio", multiple=True, required=True, help="Manifest of an audio dataset. May be given often.")
 @click.option("--bundle", default="", help="The student's bundle.")
-def embed(config: Path, model: str, audio: tuple[str, ...], bundle: str) -> None:
-    """Embeds audio datasets; prints the manifests of the embeddings."""
+@BEAM
+def embed(config: Path, model: str, audio: tuple[str, ...], bundle: str, beam: tuple[str, ...]) -> None:
+    """Embeds audio datasets; prints the manifests of the embeddings.
+
+    What follows `--` are options of Beam's, as for `prepare`.
+    """
     from pipelines import steps
 
-    click.echo("\n".join(steps.embed(_release(config), model, audio, bundle=bundle)[1]))
+    click.echo("\n".join(steps.embed(_release(config), model, audio, bundle=bundle, beam=beam)[1]))
+
+
+@main.command()
+@CONFIG
+@click.option("--audio", multiple=True, required=True, help="Manifest of an audio dataset, of every corpus.")
+def screen(config: Path, audio: tuple[str, ...]) -> None:
+    """Finds clips that are not to be learnt from, and mistakes in the labels; prints the folder that says so.
+
+    Not learnt from are leaks, which equal a test clip, and duplicates. No audio is read, so it is fast.
+    """
+    from pipelines import steps
+
+    click.echo(steps.screen(_release(config), audio))
 
 
 @main.command()
@@ -109,11 +135,18 @@ def embed(config: Path, model: str, audio: tuple[str, ...], bundle: str) -> None
 @click.option(
     "--targets", multiple=True, required=True, help="Manifest of the teacher's embeddings of it, in the same order."
 )
-def statistics(config: Path, audio: tuple[str, ...], targets: tuple[str, ...]) -> None:
-    """Computes mean and variance of the targets and the tasks' vocabularies; prints the folder."""
+@SCREENED
+@BEAM
+def statistics(
+    config: Path, audio: tuple[str, ...], targets: tuple[str, ...], screened: str, beam: tuple[str, ...]
+) -> None:
+    """Computes mean and variance of the targets and the tasks' vocabularies; prints the folder.
+
+    What follows `--` are options of Beam's, as for `prepare`.
+    """
     from pipelines import steps
 
-    click.echo(steps.statistics(_release(config), audio, targets=targets))
+    click.echo(steps.statistics(_release(config), audio, targets=targets, screened=screened, beam=beam))
 
 
 @main.command()
@@ -124,12 +157,12 @@ def statistics(config: Path, audio: tuple[str, ...], targets: tuple[str, ...]) -
     "--targets", multiple=True, required=True, help="Manifest of the teacher's embeddings of it, in the same order."
 )
 @click.option("--statistics", required=True, help="Folder that `trillsson statistics` printed.")
-def train(config: Path, student: str, audio: tuple[str, ...], targets: tuple[str, ...], statistics: str) -> None:
+@SCREENED
+def train(config: Path, student: str, **learnt_from: Any) -> None:
     """Trains one student, or goes on where its training stopped; prints the folder of its weights."""
     from pipelines import steps
 
-    made = steps.train(_release(config), student, audio=audio, targets=targets, statistics=statistics)
-    click.echo(made)
+    click.echo(steps.train(_release(config), student, **learnt_from))
 
 
 @main.command()
@@ -141,15 +174,12 @@ def train(config: Path, student: str, audio: tuple[str, ...], targets: tuple[str
     "--targets", multiple=True, required=True, help="Manifest of the teacher's embeddings of it, in the same order."
 )
 @click.option("--statistics", required=True, help="Folder that `trillsson statistics` printed.")
-def export(
-    config: Path, student: str, trained: str, audio: tuple[str, ...], targets: tuple[str, ...], statistics: str
-) -> None:
+@SCREENED
+def export(config: Path, student: str, **learnt_from: Any) -> None:
     """Exports a trained student as SavedModel and TFLite, both checked; prints the bundle's folder."""
     from pipelines import steps
 
-    release = _release(config)
-    made = steps.export(release, student, trained=trained, audio=audio, targets=targets, statistics=statistics)
-    click.echo(made)
+    click.echo(steps.export(_release(config), student, **learnt_from))
 
 
 @main.command()
@@ -170,11 +200,13 @@ def evaluate(config: Path, model: str, audio: tuple[str, ...], embeddings: tuple
 @main.command()
 @CONFIG
 @click.option("--result", multiple=True, required=True, help="File that `trillsson evaluate` printed.")
-def report(config: Path, result: tuple[str, ...]) -> None:
-    """Sets the results of all models side by side, as a table and as a page."""
+@click.option("--audio", multiple=True, required=True, help="Manifest of an audio dataset, of every corpus.")
+@SCREENED
+def report(config: Path, result: tuple[str, ...], audio: tuple[str, ...], screened: str) -> None:
+    """Sets the results of all models side by side, as a table and as a page, and tells about the audio."""
     from pipelines import steps
 
-    steps.report(_release(config), result)
+    steps.report(_release(config), result, audio=audio, screened=screened)
 
 
 @main.command()
@@ -186,6 +218,38 @@ def publish(config: Path, result: tuple[str, ...], bundle: tuple[str, ...]) -> N
     from pipelines import steps
 
     steps.publish(_release(config), result, bundles=bundle)
+
+
+@main.command()
+@click.argument("kind", required=False)
+def corpora(kind: str | None) -> None:
+    """Lists the corpora that can be read; with KIND, tells all of one: what to download, its layout, its config."""
+    from pipelines.beam.corpora.catalogue import describe, list_corpora
+
+    click.echo(describe(kind) if kind else list_corpora())
+
+
+@main.command()
+@click.argument("dataset")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Also write a page to look at, here.")
+@click.option(
+    "--against", multiple=True, help="Another audio dataset to look for the same clips in. May be given often."
+)
+@click.option(
+    "--clips", type=click.IntRange(0, 100), default=8, show_default=True, help="Clips on the page to listen to."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides which clips are drawn.")
+def inspect(dataset: str, html: Path | None, against: tuple[str, ...], clips: int, seed: int) -> None:
+    """Tells what is in a dataset: totals, rejects, durations, labels and speakers by split, duplicates and leaks.
+
+    DATASET is a manifest that `prepare` or `embed` printed, or the folder of a dataset that has only one. The page has
+    histograms of durations and levels too, and spectrograms of random clips with players; it needs no network.
+    """
+    from trillsson.inspection import inspect as inspect_dataset
+
+    click.echo(inspect_dataset(dataset, against=against, html=html, clips=clips, seed=seed))
+    if html:
+        click.echo(f"\npage: {html}")
 
 
 @main.group()

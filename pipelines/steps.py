@@ -11,8 +11,9 @@ from pathlib import Path
 from trillsson.config import (
     RESERVED,
     BundleEmbedder,
+    Corpus,
+    CorpusSpec,
     EmbedderSpec,
-    FolderCorpus,
     GeneratedCorpus,
     LogMelBaseline,
     Release,
@@ -30,18 +31,35 @@ def read_release(text: str) -> Release:
     return parse_release(json.loads(text), source="of this release")
 
 
-def prepare(release: str, corpus: str) -> str:
-    """Prepares one corpus; returns the manifest of its audio dataset."""
+def prepare(release: str, corpus: str, *, rehash: bool = False, beam: Sequence[str] = ()) -> str:
+    """Prepares one corpus; returns the manifest of its audio dataset.
+
+    Args:
+        release: the release.
+        corpus: name of the corpus.
+        rehash: find changed files by their bytes, not by their size and time.
+        beam: further options of Beam's, after those of the config.
+    """
     from pipelines.beam import prepare as step
 
     config = read_release(release)
     if corpus not in config.corpora:
         raise InputError(f"corpus {corpus!r} is not in the config; it has {', '.join(config.corpora)}")
     spec = config.corpora[corpus]
-    return step.run(step.PrepareSpec(name=corpus, corpus=_folder(spec, config), workdir=config.workdir))
+    return step.run(
+        step.PrepareSpec(
+            name=corpus,
+            corpus=_readable(spec, config),
+            workdir=config.workdir,
+            beam_options=(*config.beam, *beam),
+            rehash=rehash,
+        )
+    )
 
 
-def embed(release: str, model: str, audio: Sequence[str], *, bundle: str = "") -> tuple[list[str], list[str]]:
+def embed(
+    release: str, model: str, audio: Sequence[str], *, bundle: str = "", beam: Sequence[str] = ()
+) -> tuple[list[str], list[str]]:
     """Embeds audio datasets; returns the manifests of those embedded and of their embeddings, in the same order.
 
     Args:
@@ -49,6 +67,7 @@ def embed(release: str, model: str, audio: Sequence[str], *, bundle: str = "") -
         model: `teacher`, `logmel` or a student; all but the teacher embed only what tasks ask for.
         audio: manifests of audio datasets.
         bundle: the student's bundle.
+        beam: further options of Beam's, after those of the config.
     """
     from pipelines.beam import embed as step
 
@@ -58,13 +77,31 @@ def embed(release: str, model: str, audio: Sequence[str], *, bundle: str = "") -
         audio=tuple(wanted),
         embedder=_embedder(config, model, bundle),
         framing=config.framing,
+        embedding=config.embedding,
         workdir=config.workdir,
         name=model,
+        beam_options=(*config.beam, *beam),
     )
     return wanted, list(step.run(spec))
 
 
-def statistics(release: str, audio: Sequence[str], *, targets: Sequence[str]) -> str:
+def screen(release: str, audio: Sequence[str]) -> str:
+    """Decides which clips of the audio datasets are learnt from; returns the folder that says so.
+
+    Args:
+        release: the release.
+        audio: manifests of the audio datasets of every corpus.
+    """
+    from trillsson.training import screen as step
+
+    config = read_release(release)
+    spec = step.ScreenSpec(audio=tuple(audio), training=config.training, tasks=config.tasks, workdir=config.workdir)
+    return step.run(spec)
+
+
+def statistics(
+    release: str, audio: Sequence[str], *, targets: Sequence[str], screened: str, beam: Sequence[str] = ()
+) -> str:
     """Computes the statistics of targets and labels; returns the folder of the saved transform."""
     from pipelines.beam import statistics as step
 
@@ -72,14 +109,18 @@ def statistics(release: str, audio: Sequence[str], *, targets: Sequence[str]) ->
     spec = step.StatisticsSpec(
         audio=tuple(audio),
         targets=tuple(targets),
+        screened=screened,
         training=config.training,
         tasks=config.tasks,
         workdir=config.workdir,
+        beam_options=(*config.beam, *beam),
     )
     return step.run(spec)
 
 
-def train(release: str, student: str, *, audio: Sequence[str], targets: Sequence[str], statistics: str) -> str:
+def train(
+    release: str, student: str, *, audio: Sequence[str], targets: Sequence[str], statistics: str, screened: str
+) -> str:
     """Trains one student; returns the folder of its weights."""
     from trillsson.training import train as step
 
@@ -93,6 +134,7 @@ def train(release: str, student: str, *, audio: Sequence[str], targets: Sequence
         audio=tuple(audio),
         targets=tuple(targets),
         statistics=statistics,
+        screened=screened,
         framing=config.framing,
         workdir=config.workdir,
     )
@@ -100,7 +142,14 @@ def train(release: str, student: str, *, audio: Sequence[str], targets: Sequence
 
 
 def export(
-    release: str, student: str, *, trained: str, audio: Sequence[str], targets: Sequence[str], statistics: str
+    release: str,
+    student: str,
+    *,
+    trained: str,
+    audio: Sequence[str],
+    targets: Sequence[str],
+    statistics: str,
+    screened: str,
 ) -> str:
     """Exports one student; returns the folder of its bundle."""
     import trillsson
@@ -121,6 +170,7 @@ def export(
         training=config.training_of(student),
         trained=trained,
         statistics=statistics,
+        screened=screened,
         audio=tuple(audio),
         targets=tuple(targets),
         framing=config.framing,
@@ -149,18 +199,20 @@ def evaluate(release: str, model: str, *, audio: Sequence[str], embeddings: Sequ
     return step.run(spec)
 
 
-def report(release: str, results: Sequence[str], *, page: str = "") -> str:
+def report(release: str, results: Sequence[str], *, audio: Sequence[str], screened: str, page: str = "") -> str:
     """Writes the report over all results, prints the table, and returns the report's folder.
 
     Args:
         release: the release.
         results: JSON files that `evaluate` wrote.
+        audio: manifests of the audio datasets of every corpus.
+        screened: folder that `screen` returned.
         page: where to put a copy of the page, if anywhere.
     """
     from trillsson.noss import release_report as step
 
     config = read_release(release)
-    stored = step.run(step.ReportSpec(release=config, results=tuple(results)))
+    stored = step.run(step.ReportSpec(release=config, results=tuple(results), audio=tuple(audio), screened=screened))
     if page:
         html = open_storage(stored).read(step.PAGE) or b""
         Path(page).parent.mkdir(parents=True, exist_ok=True)
@@ -182,8 +234,9 @@ def _task_audio(config: Release, audio: Sequence[str]) -> list[str]:
     return [uri for uri in audio if open_dataset(uri, "audio").manifest.corpus in wanted]
 
 
-def _folder(spec: GeneratedCorpus | FolderCorpus, config: Release) -> FolderCorpus:
-    if isinstance(spec, FolderCorpus):
+def _readable(spec: Corpus, config: Release) -> CorpusSpec:
+    """Returns the corpus that a reader reads; a generated one is made first."""
+    if not isinstance(spec, GeneratedCorpus):
         return spec
     if config.workdir.startswith(GCS_SCHEME):
         raise InputError(f"a generated corpus needs a local workdir, not {config.workdir}; give a folder")

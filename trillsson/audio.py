@@ -1,10 +1,9 @@
-"""Audio in, windows out: decode any common file to mono 16 kHz, cut clips, frame windows.
+"""Clips and windows: where a recording is cut, how samples are stored, how windows are framed.
 
 Samples are float32 in [-1, 1]; stored samples are little-endian int16, 32,768 to one.
 """
 
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,13 @@ CLIP_SAMPLES = 30 * SAMPLE_RATE
 SHORTEST_SAMPLES = SAMPLE_RATE // 10
 """A clip under 0.1 s is a reject: it holds less than eight log-mel frames."""
 
-EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".mp3"})
-_BLOCK_SECONDS = 30
+EXTENSIONS = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".rf64", ".sph"}
+)
+"""Extensions of audio that libsndfile reads."""
+
+UNSUPPORTED = frozenset({".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".ape", ".wv"})
+"""Extensions of audio that it does not read: such a file is a reject, not something that is no audio."""
 _PCM_SCALE = 32_768.0
 
 
@@ -34,67 +38,31 @@ class RejectError(Exception):
         self.detail = detail
 
 
-def decode(file: BinaryIO) -> Audio:
-    """Decodes a whole file to mono 16 kHz, block by block, so that memory holds the result and one block.
-
-    Args:
-        file: a seekable binary file in any format libsndfile reads, at any rate, channels and bit depth.
-
-    Returns:
-        `[samples]` float32. Channels are averaged; samples beyond full scale are clipped to [-1, 1].
-
-    Raises:
-        RejectError: `undecodable`, `truncated` or `non_finite`.
-    """
-    import soundfile
-
-    _refuse_cut_wav(file)
-    try:
-        with soundfile.SoundFile(file) as sound:
-            announced = sound.frames
-            blocks = list(_resampled_blocks(sound))
-            if sound.tell() < announced:
-                raise RejectError("truncated", f"{sound.tell()} of {announced} frames could be read")
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        # libsndfile's message names the object it read, which differs from run to run.
-        raise RejectError("undecodable", " ".join(str(error).rpartition(">: ")[2].split())) from error
-    return np.clip(np.concatenate(blocks), -1.0, 1.0) if blocks else np.zeros(0, np.float32)
-
-
-def _refuse_cut_wav(file: BinaryIO) -> None:
-    """Libsndfile reads a WAV that was cut short without a word; its header tells how long it should be."""
-    head = file.read(8)
-    size = file.seek(0, 2)
-    file.seek(0)
-    announced = int.from_bytes(head[4:], "little") + 8
-    if head[:4] == b"RIFF" and size < announced <= 0xFFFF_FFFF:  # a larger one stands for a stream of unknown length
-        raise RejectError("truncated", f"{size} of {announced} bytes are there")
-
-
-def _resampled_blocks(sound: "soundfile.SoundFile") -> Iterator[Audio]:  # type: ignore[name-defined]  # noqa: F821
-    import soxr
-
-    size = _BLOCK_SECONDS * sound.samplerate
-    average = np.full(sound.channels, 1.0 / sound.channels, np.float32)
-    resampler = soxr.ResampleStream(sound.samplerate, SAMPLE_RATE, 1, dtype="float32")
-    while True:
-        block = sound.read(size, dtype="float32", always_2d=True)
-        if not np.isfinite(block).all():
-            raise RejectError("non_finite", "the samples hold NaN or infinity")
-        last = len(block) < size
-        # A matrix product: `.mean(axis=1)` takes six times as long, more than decoding FLAC.
-        mono = block @ average if sound.channels > 1 else block[:, 0]
-        yield mono if sound.samplerate == SAMPLE_RATE else resampler.resample_chunk(mono, last=last)
-        if last:
-            return
-
-
 def clip_starts(samples: int) -> range:
     """Returns the start of every clip of a file: one each 30 s, at least one.
 
     What is left at the end must be long enough for a clip; under 0.1 s it is left out.
     """
     return range(0, max(samples - SHORTEST_SAMPLES + 1, 1), CLIP_SAMPLES)
+
+
+def cut(samples: int, segments: Sequence[tuple[float, float]] | None) -> list[tuple[int, int]]:
+    """Returns the start and the end of every clip of a recording, in samples.
+
+    Args:
+        samples: length of the recording at 16 kHz.
+        segments: starts and ends in seconds of the parts that are wanted; None for all of it. Parts, or ends of
+            parts, beyond the recording's end are left out. One of over 30 s becomes several clips.
+    """
+    parts = [(0, samples)]
+    if segments is not None:
+        parts = [(round(start * SAMPLE_RATE), min(round(end * SAMPLE_RATE), samples)) for start, end in segments]
+    return [
+        (start + offset, min(start + offset + CLIP_SAMPLES, end))
+        for start, end in parts
+        if end > start or segments is None
+        for offset in clip_starts(end - start)
+    ]
 
 
 def to_pcm16(audio: Audio) -> bytes:

@@ -1,6 +1,7 @@
 """Datasets on disk: shards, what each shard holds, and the manifest that makes them a dataset.
 
     <root>/shards/<id>.tfrecord     the records; written first
+    <root>/shards/<id>.clips.jsonl  audio only: the index, a line a record with all that it holds but the samples
     <root>/shards/<id>.json         a `Shard`: the commit of that shard, with its sources and rejects
     <root>/manifests/<id>.json      a `Manifest`: the commit of a dataset, naming its shards; written last
 
@@ -8,19 +9,20 @@ A shard's id is a digest of what goes in, so shards are shared between the datas
 only those that are missing. Readers start from a manifest and never glob.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
 from trillsson.config import Spec
 from trillsson.digests import SHORT, canonical_json, digest_of, file_digest
 from trillsson.errors import InputError, IntegrityError
-from trillsson.records import SCHEMA_VERSION
+from trillsson.records import SCHEMA_VERSION, IndexedClip, decode_index
 from trillsson.storage import Storage, join, open_storage
 
 _TOOLS = ("numpy", "soundfile", "soxr", "tensorflow", "keras", "ai-edge-litert", "trillsson")
@@ -35,18 +37,34 @@ class Reject(Spec):
     detail: str = ""
 
 
-class Source(Spec):
-    """One item that goes into a shard: a file or an audio shard, and the digest of everything that matters of it."""
+class Source(NamedTuple):
+    """One item that goes into a shard: a recording of a corpus, or an audio shard.
+
+    Attributes:
+        key: what it is called.
+        identity: digest of what is known of it, but for the stamp.
+        stamp: changes when its file does, and also when the file is merely touched or copied.
+        checksum: CRC32C of the file's bytes in hex, where a worker has read them and the stamp is none itself.
+    """
 
     key: str
     identity: str
+    stamp: str = ""
+    checksum: str = ""
 
 
 class ShardSummary(Spec):
-    """What a manifest says of one shard. `items` in = `records` out + `rejects`."""
+    """What a manifest says of one shard.
+
+    Every one of `sources` became at least one of `items`, of which there are `records` and rejects; `lost` sources
+    gave no record.
+    """
 
     id: str
     sha256: str
+    index_sha256: str = ""
+    sources: int = 1
+    lost: int = 0
     items: int
     records: int
     windows: int = 0
@@ -64,11 +82,13 @@ class Shard(Spec):
 class Manifest(Spec):
     """A dataset: its shards, totals and everything that decides its content."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     kind: Literal["audio", "embeddings"]
     corpus: str
     content: dict[str, Any] = Field(description="corpus spec, or framing and embedder: what decides the content")
     shards: tuple[ShardSummary, ...]
+    sources: int
+    lost: int
     items: int
     records: int
     windows: int
@@ -87,13 +107,25 @@ class Dataset:
 
     @property
     def id(self) -> str:
-        """Digest of the shards and of what decided their content."""
-        return dataset_id(self.manifest.content, (shard.id for shard in self.manifest.shards))
+        """Digest of the records and of what decided them: a dataset made anew from touched files has the same."""
+        records = [shard.sha256 for shard in self.manifest.shards if shard.records]
+        return digest_of({"content": self.manifest.content, "records": records})[:SHORT]
 
     @property
     def shards(self) -> tuple["StoredShard", ...]:
         """The dataset's shards, in order."""
         return tuple(StoredShard(self.root, summary) for summary in self.manifest.shards)
+
+    def clips(self) -> Iterator[IndexedClip]:
+        """Yields what the indexes of an audio dataset say of its records, in order; several are read at once.
+
+        Raises:
+            IntegrityError: an index is missing or changed.
+        """
+        shards = self.shards
+        indexes = open_storage(self.root).read_many(index_path(shard.summary.id) for shard in shards)
+        for shard, data in zip(shards, indexes, strict=True):
+            yield from shard.parse_index(data)
 
     def rejects(self) -> Iterator[Reject]:
         """Yields every reject of the dataset."""
@@ -110,8 +142,30 @@ class StoredShard:
 
     @property
     def source(self) -> Source:
-        """Identity of the shard as an input: its id and its bytes."""
-        return Source(key=self.summary.id, identity=self.summary.sha256)
+        """Identity of the shard as an input: its bytes, whatever files they came from."""
+        return Source(key=self.summary.sha256, identity="")
+
+    def clips(self) -> Iterator[IndexedClip]:
+        """Yields what the index of an audio shard says of its records, in order.
+
+        Raises:
+            IntegrityError: the index is missing or changed.
+        """
+        return self.parse_index(open_storage(self.root).read(index_path(self.summary.id)))
+
+    def parse_index(self, data: bytes | None) -> Iterator[IndexedClip]:
+        """Yields what the bytes of the shard's index say, after checking them against the manifest.
+
+        Raises:
+            IntegrityError: the index is missing or changed.
+        """
+        data = data or b""
+        if hashlib.sha256(data).hexdigest() != self.summary.index_sha256:
+            where = join(self.root, index_path(self.summary.id))
+            raise IntegrityError(
+                f"index {where} is missing or not as its manifest says; delete {self.root} and run again"
+            )
+        return decode_index(data)
 
     def fetch(self, cache: Path) -> Path:
         """Returns a local path of the shard, its bytes checked against the manifest.
@@ -148,14 +202,21 @@ def entry_path(shard_id: str) -> str:
     return f"shards/{shard_id}.json"
 
 
-def dataset_id(content: Mapping[str, Any], shard_ids: Iterable[str]) -> str:
-    """Returns the name of a dataset's manifest: a digest of its content's cause and its shards, in order."""
-    return digest_of({"content": content, "shards": list(shard_ids)})[:SHORT]
+def index_path(shard_id: str) -> str:
+    """Path of an audio shard's index, relative to the dataset's root."""
+    return f"shards/{shard_id}.clips.jsonl"
 
 
-def shard_id(sources: Iterable[Source], identity: str) -> str:
-    """Returns a shard's id: a digest of its items and of how they become records."""
-    return digest_of({"identity": identity, "sources": [source.model_dump() for source in sources]})[:SHORT]
+def shard_id(sources: Iterable[Source], identity: str, *, known_by: int = 2) -> str:
+    """Returns a shard's id: a digest of its items and of how they become records.
+
+    Args:
+        sources: the items.
+        identity: digest of how they become records.
+        known_by: how many fields of each source count: 2 without the stamp, so that the same files give the same id
+            wherever and whenever they were copied; 3 with it, and 4 with the checksum, where that id is taken.
+    """
+    return digest_of({"identity": identity, "sources": [source[:known_by] for source in sources]})[:SHORT]
 
 
 def embedding_identity(content: Mapping[str, Any]) -> str:
@@ -166,8 +227,17 @@ def embedding_identity(content: Mapping[str, Any]) -> str:
 def read_shard_entry(storage: Storage, shard_id: str) -> Shard | None:
     """Returns the entry of a finished shard, or None where the shard still has to be made."""
     data = storage.read(entry_path(shard_id))
+    return None if data is None else parse_shard_entry(storage, shard_id, data)
+
+
+def parse_shard_entry(storage: Storage, shard_id: str, data: bytes) -> Shard:
+    """Parses the bytes of a shard's entry.
+
+    Raises:
+        IntegrityError: they are none.
+    """
     try:
-        return None if data is None else Shard.model_validate_json(data)
+        return Shard.model_validate_json(data)
     except ValidationError as error:
         where = join(storage.uri, entry_path(shard_id))
         raise IntegrityError(f"{where} is damaged; delete it and run again") from error
@@ -185,28 +255,59 @@ def commit_shard(storage: Storage, shard: Shard) -> None:
             f"shard {summary.id}: {summary.items} items in, {summary.records} records out and "
             f"{len(shard.rejects)} rejects; this is a bug, please report it"
         )
+    if summary.sources != len(shard.sources):
+        raise IntegrityError(
+            f"shard {summary.id}: {len(shard.sources)} sources were planned and {summary.sources} became items; "
+            "this is a bug, please report it"
+        )
     storage.create(entry_path(summary.id), canonical_json(shard.model_dump(mode="json")))
 
 
 def commit_dataset(
-    root: str, shards: Iterable[Shard], *, kind: Literal["audio", "embeddings"], corpus: str, content: Mapping[str, Any]
+    root: str,
+    shards: Iterable[Shard],
+    *,
+    kind: Literal["audio", "embeddings"],
+    corpus: str,
+    content: Mapping[str, Any],
+    sources: int | None = None,
 ) -> str:
-    """Writes the manifest of finished shards, if there is none yet, and returns its URI."""
-    shards = tuple(shards)
-    summaries = tuple(shard.summary for shard in shards)
+    """Writes the manifest of finished shards, if there is none yet, and returns its URI.
+
+    Args:
+        root: URI of the dataset.
+        shards: what it is made of, in order.
+        kind: what the records are.
+        corpus: name of the corpus.
+        content: everything that decides the content.
+        sources: how many sources there should be, counted where they were listed.
+
+    Raises:
+        IntegrityError: the shards hold more or fewer sources.
+    """
+    summaries, reasons = [], Counter[str]()
+    for shard in shards:
+        summaries.append(shard.summary)
+        reasons.update(reject.reason for reject in shard.rejects)
+    found = sum(s.sources for s in summaries)
+    if sources is not None and found != sources:
+        raise IntegrityError(f"{corpus}: {sources} sources went in, the shards hold {found}; this is a bug, report it")
     manifest = Manifest(
         kind=kind,
         corpus=corpus,
         content=dict(content),
-        shards=summaries,
+        shards=tuple(summaries),
+        sources=found,
+        lost=sum(s.lost for s in summaries),
         items=sum(s.items for s in summaries),
         records=sum(s.records for s in summaries),
         windows=sum(s.windows for s in summaries),
         seconds=round(sum(s.seconds for s in summaries), 3),
-        rejects=dict(sorted(Counter(reject.reason for shard in shards for reject in shard.rejects).items())),
+        rejects=dict(sorted(reasons.items())),
         tools=tool_versions(),
     )
-    path = f"manifests/{dataset_id(content, (s.id for s in summaries))}.json"
+    held = [[s.sha256, s.sources, s.items] for s in summaries]
+    path = f"manifests/{digest_of({'content': content, 'rejects': manifest.rejects, 'shards': held})[:SHORT]}.json"
     storage = open_storage(root)
     storage.create(path, canonical_json(manifest.model_dump(mode="json")))
     return join(storage.uri, path)
@@ -219,6 +320,19 @@ def open_dataset(uri: str, kind: Literal["audio", "embeddings"]) -> Dataset:
         InputError: there is no such manifest, or it is of another kind.
         IntegrityError: the manifest cannot be read as one of this schema version.
     """
+    dataset = open_any_dataset(uri)
+    if dataset.manifest.kind != kind:
+        raise InputError(f"dataset {uri} holds {dataset.manifest.kind}; give one that holds {kind}")
+    return dataset
+
+
+def open_any_dataset(uri: str) -> Dataset:
+    """Opens a dataset of either kind by its manifest's URI.
+
+    Raises:
+        InputError: there is no such manifest.
+        IntegrityError: the manifest cannot be read as one of this schema version.
+    """
     root, _, name = uri.rpartition("/manifests/")
     data = open_storage(root).read(f"manifests/{name}") if root else None
     if data is None:
@@ -227,9 +341,24 @@ def open_dataset(uri: str, kind: Literal["audio", "embeddings"]) -> Dataset:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
         raise IntegrityError(f"manifest {uri} is not one of schema version {SCHEMA_VERSION}; make it anew") from error
-    if manifest.kind != kind:
-        raise InputError(f"dataset {uri} holds {manifest.kind}; give one that holds {kind}")
     return Dataset(uri=uri, root=root, manifest=manifest)
+
+
+def find_manifest(uri: str) -> str:
+    """Returns a manifest's URI, given itself or the folder of a dataset that has one manifest.
+
+    Raises:
+        InputError: the folder has no manifest, or several: which one is meant must not depend on their dates.
+    """
+    if "/manifests/" in uri:
+        return uri
+    storage = open_storage(uri)
+    found = [join(storage.uri, "manifests", path.rpartition("/")[2]) for path in storage.list("manifests")]
+    if not found:
+        raise InputError(f"{uri} holds no dataset; name the manifest that a step printed, or run that step")
+    if len(found) > 1:
+        raise InputError(f"{uri} holds {len(found)} manifests; name one of {', '.join(found)}")
+    return found[0]
 
 
 def tool_versions() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Audio and the embeddings of the same clips, read side by side: what belongs together is checked, never assumed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -9,7 +9,7 @@ from trillsson.config import Framing
 from trillsson.datasets import Dataset, StoredShard, embedding_identity, open_dataset, shard_id
 from trillsson.embedder import Embeddings
 from trillsson.errors import InputError, IntegrityError
-from trillsson.records import Clip, decode_embedding, read_shard
+from trillsson.records import AudioRecord, Clip, IndexedClip, decode_audio, decode_embedding, read_shard
 
 ClipT = TypeVar("ClipT", bound=Clip)
 
@@ -79,20 +79,27 @@ def open_pair(audio_uri: str, embeddings_uri: str) -> DatasetPair:
     return pair
 
 
-def read_pair(
-    shards: ShardPair, decode: Callable[[bytes], ClipT], *, cache: Path
-) -> Iterator[tuple[ClipT, Embeddings]]:
-    """Yields the clips of one pair of shards that have embeddings, with those, `[windows, dim]` float32.
+def read_pair(shards: ShardPair, *, cache: Path) -> Iterator[tuple[IndexedClip, Embeddings]]:
+    """Yields what is known of the clips of a pair that have embeddings, with those, `[windows, dim]` float32.
+
+    The audio itself is not read.
 
     Args:
         shards: one of a pair's shards.
-        decode: `records.decode_audio`, or `records.decode_clip` where the samples are not wanted.
         cache: where shards on `gs://` are copied to.
 
     Raises:
         IntegrityError: a shard does not match its manifest, or the keys do not match.
     """
-    clips = map(decode, read_shard(shards.audio.fetch(cache)))
+    return _zipped(shards.audio.clips(), shards, cache=cache)
+
+
+def read_heard(shards: ShardPair, *, cache: Path) -> Iterator[tuple[AudioRecord, Embeddings]]:
+    """Yields the same as `read_pair`, with the clips' samples."""
+    return _zipped(map(decode_audio, read_shard(shards.audio.fetch(cache))), shards, cache=cache)
+
+
+def _zipped(clips: Iterator[ClipT], shards: ShardPair, *, cache: Path) -> Iterator[tuple[ClipT, Embeddings]]:
     rejected = {reject.key for reject in shards.embeddings.rejects()}
     for data in read_shard(shards.embeddings.fetch(cache)):
         record = decode_embedding(data)

@@ -6,22 +6,23 @@ windows: `key`, `embedding/shape` (two int64: windows, dim) and `embedding/float
 """
 
 import hashlib
-import tempfile
+import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trillsson.audio import Audio, from_pcm16, to_pcm16
-from trillsson.digests import file_digest
+from trillsson.digests import canonical_json, file_digest
 from trillsson.embedder import Embeddings
-from trillsson.errors import IntegrityError, TransientError
-from trillsson.storage import Storage
+from trillsson.errors import IntegrityError
+from trillsson.storage import Storage, explain_os_errors
+from trillsson.tfrecords import Part, TFRecordWriter, decode_example, encode_example, join_parts, read_tfrecords
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _LABEL = "label/"
 
 
@@ -50,18 +51,40 @@ class EmbeddingRecord:
     embeddings: Embeddings
 
 
+@dataclass(frozen=True, kw_only=True)
+class IndexedClip(Clip):
+    """What the index of an audio shard says of one record: all of it but the samples.
+
+    Attributes:
+        samples: how many there are.
+        sha256: hex digest of them, as little-endian int16 bytes.
+    """
+
+    samples: int
+    sha256: str
+
+
 def encode_audio(record: AudioRecord) -> bytes:
     """Serialises an audio record. Equal records give equal bytes."""
-    pcm = to_pcm16(record.audio)
-    features = {
-        "key": record.key.encode(),
-        "audio/pcm16": pcm,
-        "audio/sha256": hashlib.sha256(pcm).hexdigest().encode(),
-        "speaker": record.speaker.encode(),
-        "split": record.split.encode(),
+    parts, _ = encode_clip(record, np.frombuffer(to_pcm16(record.audio), "<i2"))
+    return join_parts(parts)
+
+
+def encode_clip(clip: Clip, pcm: NDArray[np.int16]) -> tuple[tuple[Part, ...], IndexedClip]:
+    """Serialises a clip and its samples, `[samples]` int16, as an audio record; returns its entry in the index too."""
+    samples = np.ascontiguousarray(pcm, "<i2").view()
+    samples.flags.writeable = False  # It becomes part of the record without being copied.
+    digest = hashlib.sha256(samples.data).hexdigest()
+    features: dict[str, Part | tuple[int, ...]] = {
+        "key": clip.key.encode(),
+        "audio/pcm16": samples,
+        "audio/sha256": digest.encode(),
+        "speaker": clip.speaker.encode(),
+        "split": clip.split.encode(),
     }
-    features |= {_LABEL + name: value.encode() for name, value in record.labels.items()}
-    return _serialised({name: _bytes_feature(value) for name, value in features.items()})
+    features |= {_LABEL + name: value.encode() for name, value in clip.labels.items()}
+    told = {name: getattr(clip, name) for name in ("key", "speaker", "split", "labels")}
+    return encode_example(features), IndexedClip(**told, samples=samples.size, sha256=digest)
 
 
 def decode_audio(data: bytes) -> AudioRecord:
@@ -70,7 +93,7 @@ def decode_audio(data: bytes) -> AudioRecord:
     Raises:
         IntegrityError: the bytes are no audio record, or the samples do not match their digest.
     """
-    features = _bytes_features(data)
+    features = _strings(data)
     clip = _clip(features)
     pcm = features.get("audio/pcm16", b"")
     if hashlib.sha256(pcm).hexdigest().encode() != features.get("audio/sha256"):
@@ -78,13 +101,26 @@ def decode_audio(data: bytes) -> AudioRecord:
     return AudioRecord(**vars(clip), audio=from_pcm16(pcm))
 
 
-def decode_clip(data: bytes) -> Clip:
-    """Parses what `encode_audio` wrote, but for the samples.
+def index_clip(data: bytes) -> IndexedClip:
+    """Returns the index's entry of an audio record.
 
     Raises:
         IntegrityError: the bytes are no audio record.
     """
-    return _clip(_bytes_features(data))
+    features = _strings(data)
+    digest = features.get("audio/sha256", b"").decode()
+    return IndexedClip(**vars(_clip(features)), samples=len(features.get("audio/pcm16", b"")) // 2, sha256=digest)
+
+
+def encode_index(clips: Iterable[IndexedClip]) -> bytes:
+    """Writes the index of an audio shard: one JSON object a line, in the order of the records."""
+    return b"".join(canonical_json({**vars(clip), "labels": dict(clip.labels)}) + b"\n" for clip in clips)
+
+
+def decode_index(data: bytes) -> Iterator[IndexedClip]:
+    """Reads what `encode_index` wrote."""
+    for line in data.splitlines():
+        yield IndexedClip(**json.loads(line))
 
 
 def _clip(features: Mapping[str, bytes]) -> Clip:
@@ -96,20 +132,19 @@ def _clip(features: Mapping[str, bytes]) -> Clip:
     return Clip(key=key, speaker=speaker, split=split, labels=labels)
 
 
-def _bytes_features(data: bytes) -> Mapping[str, bytes]:
-    return {name: b"".join(feature.bytes_list.value) for name, feature in _parsed(data).items()}
+def _strings(data: bytes) -> Mapping[str, bytes]:
+    return {name: value for name, value in decode_example(data).items() if isinstance(value, bytes)}
 
 
 def encode_embedding(record: EmbeddingRecord) -> bytes:
     """Serialises an embedding record. Equal records give equal bytes."""
     rows = np.ascontiguousarray(record.embeddings, "<f4")
-    return _serialised(
-        {
-            "key": _bytes_feature(record.key.encode()),
-            "embedding/shape": _int64_feature(rows.shape),
-            "embedding/float32": _bytes_feature(rows.tobytes()),
-        }
-    )
+    features: dict[str, Part | tuple[int, ...]] = {
+        "key": record.key.encode(),
+        "embedding/shape": rows.shape,
+        "embedding/float32": rows.tobytes(),
+    }
+    return join_parts(encode_example(features))
 
 
 def decode_embedding(data: bytes) -> EmbeddingRecord:
@@ -118,47 +153,47 @@ def decode_embedding(data: bytes) -> EmbeddingRecord:
     Raises:
         IntegrityError: the bytes are no embedding record, or shape and bytes disagree.
     """
-    features = _parsed(data)
+    features: Mapping[str, Any] = decode_example(data)
     try:
-        key = features["key"].bytes_list.value[0].decode()
-        shape = tuple(features["embedding/shape"].int64_list.value)
-        rows = np.frombuffer(features["embedding/float32"].bytes_list.value[0], "<f4").reshape(shape)
-    except (KeyError, IndexError, ValueError) as error:
+        key = features["key"].decode()
+        rows = np.frombuffer(features["embedding/float32"], "<f4").reshape(features["embedding/shape"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"a record is no embedding record ({error!r}); delete its shard and run again") from error
     return EmbeddingRecord(key=key, embeddings=rows)
 
 
-def write_shard(storage: Storage, path: str, records: Iterable[bytes]) -> str:
-    """Writes serialised records to one TFRecord file and returns its SHA-256.
+class Placed(NamedTuple):
+    """What became of a written shard.
+
+    Attributes:
+        sha256: digest of the file that is in place.
+        own: whether that is what was written, and not other bytes that were there before.
+    """
+
+    sha256: str
+    own: bool
+
+
+def write_shard(storage: Storage, path: str, records: Iterable[bytes | tuple[Part, ...]]) -> Placed:
+    """Writes serialised records to one TFRecord file.
 
     The file is put in place whole, or not at all. One that is there already is left, and its digest returned.
     """
-    import tensorflow as tf
-
-    with tempfile.TemporaryDirectory(prefix="trillsson-") as folder:
-        draft = Path(folder) / "shard"
-        writer = tf.io.TFRecordWriter(str(draft))
-        for record in records:
-            with _full_disk(folder):
-                writer.write(record)
-        with _full_disk(folder):
-            writer.close()
+    with storage.draft(path) as draft:
+        with explain_os_errors("write", draft):
+            writer = TFRecordWriter(draft)
+        with writer:
+            for record in records:
+                with explain_os_errors("write", draft):  # and not what the records' source raises
+                    writer.write(*((record,) if isinstance(record, bytes) else record))
+        written = writer.sha256.hexdigest()
         if storage.create_from(path, draft):
-            return file_digest(draft)
-        # A run that was killed, or one beside this, left the shard; a model's last bits may differ from machine to
-        # machine, so the bytes that count are those in place.
-        return file_digest(storage.local(path, Path(folder)))
-
-
-@contextmanager
-def _full_disk(folder: str) -> Iterator[None]:
-    """Explains a failing write of TensorFlow's; what the records' source raises is not its business."""
-    import tensorflow as tf
-
-    try:
-        yield
-    except (tf.errors.OpError, OSError) as error:
-        raise TransientError(f"cannot write below {folder}; free some space there and run again") from error
+            return Placed(written, own=True)
+    # A run that was killed, or one beside this, left the shard; a model's last bits may differ from machine to
+    # machine, so the bytes that count are those in place.
+    with storage.draft(path) as copy:
+        found = file_digest(storage.local(path, copy.parent))
+    return Placed(found, own=found == written)
 
 
 def read_shard(path: Path) -> Iterator[bytes]:
@@ -167,40 +202,4 @@ def read_shard(path: Path) -> Iterator[bytes]:
     Raises:
         IntegrityError: the file is cut short or its checksums do not match.
     """
-    import tensorflow as tf
-
-    try:
-        yield from tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
-    except tf.errors.DataLossError as error:
-        raise IntegrityError(f"shard {path} is damaged; delete it and run again") from error
-
-
-def _bytes_feature(value: bytes) -> Any:
-    import tensorflow as tf
-
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-
-def _int64_feature(values: Iterable[int]) -> Any:
-    import tensorflow as tf
-
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-
-
-def _serialised(features: Mapping[str, Any]) -> bytes:
-    import tensorflow as tf
-
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    data: bytes = example.SerializeToString(deterministic=True)
-    return data
-
-
-def _parsed(data: bytes) -> Mapping[str, Any]:
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError
-
-    try:
-        features: Mapping[str, Any] = tf.train.Example.FromString(data).features.feature
-    except DecodeError as error:
-        raise IntegrityError("a record is no tf.train.Example; delete its shard and run again") from error
-    return features
+    return read_tfrecords(path)

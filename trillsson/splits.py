@@ -39,3 +39,8 @@ def normalise_split(word: str, *, where: str) -> Split:
 def words_for(split: Split) -> tuple[str, ...]:
     """Returns the lower-case words that mean one split."""
     return tuple(word for word, meaning in _WORDS.items() if meaning == split)
+
+
+def is_split(word: str) -> bool:
+    """Tells whether a word means a split."""
+    return word.strip().lower() in _WORDS

@@ -26,3 +26,18 @@ def ahead(work: Callable[[T], U], items: Iterable[T], *, threads: int, most: int
             done = pending.popleft().result()
             pending.extend(pool.submit(work, item) for item in islice(source, 1))
             yield done
+
+
+def prefetched(items: Iterable[T], *, most: int) -> Iterator[T]:
+    """Yields the items, in order, while one thread reads the next ones.
+
+    Args:
+        items: read in that thread.
+        most: items that may wait for the reader: the bound on memory.
+    """
+    source, end = iter(items), object()
+    with ThreadPoolExecutor(1) as pool:
+        pending: deque[Future[T | object]] = deque(pool.submit(next, source, end) for _ in range(most))
+        while (item := pending.popleft().result()) is not end:
+            pending.append(pool.submit(next, source, end))
+            yield item  # type: ignore[misc]  # `end` alone is no T

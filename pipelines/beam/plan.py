@@ -1,78 +1,175 @@
 """Plans shards, so that what earlier runs made is kept and only what is new is computed."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import json
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import NamedTuple
 
-from trillsson.datasets import Shard, Source, read_shard_entry, shard_id
-from trillsson.errors import IntegrityError
+from pipelines.beam.corpora.reader import Item
+from trillsson.datasets import Shard, Source, entry_path, parse_shard_entry, shard_id
+from trillsson.digests import canonical_json
+from trillsson.errors import IntegrityError, TransientError
 from trillsson.storage import Storage
 
+MOST_ITEMS = 256
+MOST_BYTES = 128 << 20
+"""Bounds of one new shard: items, and bytes of their files."""
 
-class Item(Protocol):
-    """What a plan deals in: anything that can say what it is."""
-
-    @property
-    def source(self) -> Source:
-        """The item's key, and a digest of everything that matters of it."""
-
-
-ItemT = TypeVar("ItemT", bound=Item)
+_SHARDS_PER_PART = 64
 
 
 @dataclass(frozen=True)
-class PlannedShard(Generic[ItemT]):
+class PlannedShard:
     """One shard of a plan: its id and the items that go into it, in order."""
 
     id: str
-    items: tuple[ItemT, ...]
+    items: tuple[Item, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the items' files."""
+        return sum(item.size for item in self.items)
 
 
-class ShardMaker(Protocol):
-    """Makes one shard at a time on a worker. It is sent there pickled, so it holds specs, not models."""
+class Ticket(NamedTuple):
+    """Where a worker finds a planned shard: only tickets travel through Beam, however many items there are."""
 
-    def setup(self) -> None:
-        """Loads what is heavy, once a worker."""
-
-    def make(self, planned: PlannedShard[Any]) -> Shard:
-        """Makes, writes and commits one shard."""
+    id: str
+    part: str
+    number: int
 
 
 def plan_shards(
-    items: Sequence[ItemT], earlier: Iterable[Shard], *, identity: str, per_shard: int
-) -> tuple[PlannedShard[ItemT], ...]:
+    items: Iterable[Item],
+    earlier: Iterable[Shard],
+    *,
+    identity: str,
+    checksum: Callable[[Item], str] | None = None,
+    most_items: int = MOST_ITEMS,
+) -> tuple[PlannedShard, ...]:
     """Distributes items over shards.
 
     A shard of an earlier run is kept where all its items are still there, unchanged; items that no kept shard holds
-    are packed into new shards, in order. Without earlier shards the plan is a pure function of the items.
+    are packed into new shards, in order. Without earlier shards the plan is a pure function of the items, and their
+    stamps do not count.
 
     Args:
-        items: what goes in, in the order it is stored.
+        items: what goes in, in the order it is stored; keys are unique.
         earlier: finished shards of earlier runs.
         identity: digest of how items become records (spec, schema version); another one keeps no shard.
-        per_shard: items of a new shard.
+        checksum: computes the checksum of an item's file; if given, it decides what has changed, not the stamp.
+        most_items: items of a new shard.
     """
-    left = {item.source: item for item in items}
-    planned: list[PlannedShard[ItemT]] = []
+    left = {item.key: item for item in items}
+    order = list(left)
+    planned: list[PlannedShard] = []
+    taken: set[str] = set()
+
+    def unchanged(source: Source) -> bool:
+        item = left.get(source.key)
+        if item is None or item.identity != source.identity:
+            return False
+        return item.stamp == source.stamp if checksum is None else checksum(item) == source.checksum
+
     for shard in sorted(earlier, key=lambda shard: shard.summary.id):
-        if shard.summary.id != shard_id(shard.sources, identity) or not all(source in left for source in shard.sources):
-            continue
-        planned.append(PlannedShard(shard.summary.id, tuple(left.pop(source) for source in shard.sources)))
-    rest = list(left.values())
-    for start in range(0, len(rest), per_shard):
-        chunk = tuple(rest[start : start + per_shard])
-        planned.append(PlannedShard(shard_id([item.source for item in chunk], identity), chunk))
-    order = {item.source: position for position, item in enumerate(items)}
-    return tuple(sorted(planned, key=lambda shard: order[shard.items[0].source]))
+        taken.add(shard.summary.id)
+        ids = (shard_id(shard.sources, identity, known_by=fields) for fields in (2, 3, 4))
+        if shard.summary.id in ids and all(map(unchanged, shard.sources)):
+            planned.append(PlannedShard(shard.summary.id, tuple(left.pop(source.key) for source in shard.sources)))
+    for chunk in _packed(left.values(), most_items):
+        sources = [source_of(item) for item in chunk]
+        # The same files elsewhere have other stamps and give the same id; files that changed and kept their size do
+        # not, as theirs is taken.
+        known = [(known_by, sources) for known_by in (2, 3)]
+        if checksum is not None:
+            known.append((4, [source_of(item, checksum=checksum(item)) for item in chunk]))
+        name = next(free for fields, told in known if (free := shard_id(told, identity, known_by=fields)) not in taken)
+        planned.append(PlannedShard(name, chunk))
+    firsts = {shard.items[0].key for shard in planned}
+    positions = {key: number for number, key in enumerate(order) if key in firsts}
+    return tuple(sorted(planned, key=lambda shard: positions[shard.items[0].key]))
+
+
+def silently_changed(earlier: Iterable[Shard], planned: Sequence[PlannedShard]) -> Iterator[str]:
+    """Yields the ids of earlier shards that a plan by checksums does not keep, though their items look unchanged.
+
+    They have to be marked stale, or the next plan by stamps would take them for what is there now.
+    """
+    kept = {shard.id for shard in planned}
+    there = {source_of(item) for shard in planned for item in shard.items}
+    for shard in earlier:
+        if shard.summary.id not in kept and all(source._replace(checksum="") in there for source in shard.sources):
+            yield shard.summary.id
+
+
+def source_of(item: Item, *, checksum: str = "") -> Source:
+    """Returns what a shard's entry says of an item that went in."""
+    return Source(item.key, item.identity, item.stamp, checksum)
+
+
+def _packed(items: Iterable[Item], most_items: int) -> Iterator[tuple[Item, ...]]:
+    waiting: list[Item] = []
+    weight = 0
+    for item in items:
+        if waiting and (len(waiting) == most_items or weight + item.size > MOST_BYTES):
+            yield tuple(waiting)
+            waiting, weight = [], 0
+        waiting.append(item)
+        weight += item.size
+    if waiting:
+        yield tuple(waiting)
 
 
 def finished_shards(storage: Storage) -> Iterator[Shard]:
-    """Yields the shards of a dataset root whose entry is in place."""
-    for path in storage.list("shards"):
-        if path.endswith(".json"):
-            # An entry that cannot be read is no reason to stop: its shard is planned as if it were not there.
-            with contextlib.suppress(IntegrityError):
-                shard = read_shard_entry(storage, path.removeprefix("shards/").removesuffix(".json"))
-                if shard is not None:
-                    yield shard
+    """Yields the shards of a dataset root that are in place and not stale."""
+    there = set(storage.list("shards"))
+    ids = [path.removeprefix("shards/").removesuffix(".json") for path in sorted(there) if path.endswith(".json")]
+    wanted = [each for each in ids if stale_path(each) not in there]
+    for each, data in zip(wanted, storage.read_many([entry_path(each) for each in wanted]), strict=True):
+        # An entry that cannot be read is no reason to stop: its shard is planned as if it were not there.
+        with contextlib.suppress(IntegrityError):
+            if data is not None:
+                yield parse_shard_entry(storage, each, data)
+
+
+def stale_path(shard_id: str) -> str:
+    """Path of the mark of a shard whose files have changed without a change of their stamps."""
+    return f"shards/{shard_id}.stale"
+
+
+def store_plan(storage: Storage, planned: Sequence[PlannedShard]) -> tuple[Ticket, ...]:
+    """Writes planned shards where workers find them; returns their tickets, in order."""
+    tickets = []
+    run = uuid.uuid4().hex  # Of this launcher's own: one beside it must not lose its plan when this one is done.
+    for start in range(0, len(planned), _SHARDS_PER_PART):
+        shards = planned[start : start + _SHARDS_PER_PART]
+        part = f"plans/{run}-{start // _SHARDS_PER_PART}.json"
+        storage.create(part, canonical_json([[_told(item) for item in shard.items] for shard in shards]))
+        tickets += [Ticket(shard.id, part, number) for number, shard in enumerate(shards)]
+    return tuple(tickets)
+
+
+def read_planned(storage: Storage, ticket: Ticket) -> PlannedShard:
+    """Returns the planned shard of a ticket.
+
+    Raises:
+        TransientError: somebody removed the plan.
+    """
+    data = storage.read(ticket.part)
+    if data is None:
+        raise TransientError(f"plan {storage.uri}/{ticket.part} was removed while it was carried out; run again")
+    return PlannedShard(ticket.id, tuple(Item(**told) for told in json.loads(data)[ticket.number]))
+
+
+def discard_plan(storage: Storage, tickets: Iterable[Ticket]) -> None:
+    """Removes a plan that is carried out, or given up."""
+    for part in sorted({ticket.part for ticket in tickets}):
+        storage.delete(part)
+
+
+def _told(item: Item) -> dict[str, object]:
+    """Returns the fields of an item, without those that are empty and need not be given."""
+    fields = {**{name: getattr(item, name) for name in Item.__slots__}, "labels": dict(item.labels)}
+    return {name: value for name, value in fields.items() if value or name in ("path", "size")}

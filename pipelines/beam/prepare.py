@@ -1,56 +1,45 @@
-"""prepare: a corpus of audio files becomes an audio dataset of mono 16 kHz clips.
+"""prepare: a corpus becomes an audio dataset of mono 16 kHz clips. This is the launcher's side of it.
 
-One Beam element is one planned shard: a worker decodes its files, cuts clips of at most 30 s, writes the shard and
-commits it. Only plans cross a shuffle, never audio.
+It lists the corpus, plans shards, has Beam make those that are missing, and commits the manifest.
 """
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
-from io import BytesIO
-from itertools import chain
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
-from pipelines.beam.ahead import ahead
-from pipelines.beam.corpora.folder import AudioFile, list_files
-from pipelines.beam.plan import PlannedShard, finished_shards, plan_shards
-from pipelines.beam.runner import LOCAL_RUNNER
-from pipelines.beam.shards import make_shards
-from trillsson.audio import CLIP_SAMPLES, SHORTEST_SAMPLES, RejectError, clip_starts, decode
-from trillsson.config import SAMPLE_RATE, FolderCorpus, Name, Spec
-from trillsson.datasets import Reject, Shard, ShardSummary, Source, commit_dataset, commit_shard, shard_path
-from trillsson.digests import digest_of
-from trillsson.errors import InputError
-from trillsson.records import SCHEMA_VERSION, AudioRecord, encode_audio, write_shard
-from trillsson.storage import join, open_storage
+from pydantic import Field, SerializeAsAny
 
-FILES_PER_SHARD = 256
-_DECODING_THREADS = 2
-_FILES_AHEAD = 8
+from pipelines.beam.corpora import open_reader
+from pipelines.beam.corpora.reader import Item, Reader
+from pipelines.beam.plan import (
+    PlannedShard,
+    discard_plan,
+    finished_shards,
+    plan_shards,
+    silently_changed,
+    source_of,
+    stale_path,
+    store_plan,
+)
+from pipelines.beam.prepare_shard import PrepareMaker
+from pipelines.beam.shards import Work, make_shards, missing_shards, read_shards
+from trillsson.config import CorpusSpec, Name, Spec
+from trillsson.datasets import Reject, Shard, commit_dataset
+from trillsson.digests import digest_of, file_checksum
+from trillsson.errors import InputError, TransientError
+from trillsson.records import SCHEMA_VERSION
+from trillsson.storage import GCS_SCHEME, Storage, join, open_storage
 
 
 class PrepareSpec(Spec):
     """What to prepare, and below which folder the audio dataset goes."""
 
     name: Name
-    corpus: FolderCorpus
+    corpus: SerializeAsAny[CorpusSpec]
     workdir: str
-    beam_options: tuple[str, ...] = LOCAL_RUNNER
-
-
-@dataclass(frozen=True)
-class PlannedFile:
-    """One file of a plan, with the digest of its bytes."""
-
-    key: str
-    etag: str
-    file: AudioFile
-
-    @cached_property
-    def source(self) -> Source:
-        """Identity of the file: its bytes and its labels."""
-        return Source(key=self.key, identity=digest_of({"etag": self.etag, "file": self.file.model_dump()}))
+    beam_options: tuple[str, ...] = ()
+    rehash: bool = Field(False, description="find changed files by their bytes, not by their size and time")
 
 
 def run(spec: PrepareSpec) -> str:
@@ -58,117 +47,103 @@ def run(spec: PrepareSpec) -> str:
 
     Raises:
         InputError: the corpus cannot be read, or more of it was rejected than `max_reject_fraction` allows.
-        TransientError: a write failed; what is done is kept.
+        TransientError: a write failed, or the corpus changed meanwhile; what is done is kept.
     """
-    root = join(open_storage(spec.workdir).uri, "audio", spec.name)
-    planned = _plan(spec, root)
-    maker = PrepareMaker(root, open_storage(spec.corpus.path).uri)
-    shards = make_shards(planned, root, maker=maker, description=f"prepare {spec.name}", options=spec.beam_options)
+    storage = open_storage(join(open_storage(spec.workdir).uri, "audio", spec.name))
+    reader = open_reader(spec.corpus)
+    items = _listed(spec, reader)
+    earlier = {shard.summary.id: shard for shard in finished_shards(storage)}
+    planned = plan_shards(
+        items,
+        earlier.values(),
+        identity=digest_of({"step": "prepare", "schema_version": SCHEMA_VERSION, "opening": reader.opening}),
+        checksum=_checksums(spec.corpus) if spec.rehash else None,
+    )
+    if spec.rehash:
+        for stale in silently_changed(earlier.values(), planned):
+            storage.create(stale_path(stale), b"")
+    missing = set(missing_shards(storage, [shard.id for shard in planned]))
+    _make(spec, [shard for shard in planned if shard.id in missing], storage=storage, reader=reader)
+    unread = [shard.id for shard in planned if shard.id in missing or shard.id not in earlier]
+    made = {shard.summary.id: shard for shard in read_shards(storage, unread)}
+    shards = [made.get(shard.id) or earlier[shard.id] for shard in planned]
+    _refuse_other_sources(spec, planned, made)
     _refuse_rejects(spec, shards)
-    # Where the folder lies, and how many rejects are borne, change nothing in the records.
+    # Where the corpus lies, and how many rejects are borne, change nothing in the records.
     told = spec.corpus.model_dump(mode="json", exclude={"path", "max_reject_fraction"})
     content = {"corpus": spec.name, "spec": told, "schema_version": SCHEMA_VERSION}
-    return commit_dataset(root, shards, kind="audio", corpus=spec.name, content=content)
+    return commit_dataset(storage.uri, shards, kind="audio", corpus=spec.name, content=content, sources=len(items))
 
 
-@dataclass(frozen=True)
-class PrepareMaker:
-    """Makes shards of a dataset root from the files of a corpus folder."""
-
-    root: str
-    corpus: str
-
-    def setup(self) -> None:
-        """Nothing to load."""
-
-    def make(self, planned: PlannedShard[PlannedFile]) -> Shard:
-        """Decodes the files of one planned shard, writes its records, and commits it."""
-        return prepare_shard(planned, self.root, corpus=self.corpus)
-
-
-def prepare_shard(planned: PlannedShard[PlannedFile], root: str, *, corpus: str) -> Shard:
-    """Decodes the files of one planned shard, writes its records, and commits it.
-
-    Args:
-        planned: the shard's id and files.
-        root: where the dataset is.
-        corpus: URI of the folder that the files are in.
-    """
-    storage = open_storage(root)
-    rejects: list[Reject] = []
-    seconds: list[float] = []
-
-    def records() -> Iterator[bytes]:
-        decoded = ahead(
-            lambda item: list(_clips(item, corpus)), planned.items, threads=_DECODING_THREADS, most=_FILES_AHEAD
+def _listed(spec: PrepareSpec, reader: Reader) -> Sequence[Item]:
+    """Lists the corpus; refuses what can be refused before any work is done."""
+    items = list(reader.items())
+    if not items:
+        raise InputError(
+            f"corpus {spec.name!r}: {spec.corpus.path} holds nothing of what the config asks for; add audio"
         )
-        for outcome in chain.from_iterable(decoded):
-            if isinstance(outcome, Reject):
-                rejects.append(outcome)
-            else:
-                seconds.append(outcome.audio.size / SAMPLE_RATE)
-                yield encode_audio(outcome)
-
-    written = write_shard(storage, shard_path(planned.id), records())
-    summary = ShardSummary(
-        id=planned.id,
-        sha256=written,
-        items=len(seconds) + len(rejects),
-        records=len(seconds),
-        seconds=round(sum(seconds), 3),
-    )
-    shard = Shard(summary=summary, sources=tuple(item.source for item in planned.items), rejects=tuple(rejects))
-    commit_shard(storage, shard)
-    return shard
+    keys = Counter(item.key for item in items)
+    if len(keys) < len(items):
+        key, count = keys.most_common(1)[0]
+        raise InputError(f"corpus {spec.name!r}: {count} recordings are called {key!r}; rename or remove all but one")
+    known = [
+        Reject(key=f"{spec.name}/{item.key}#0", stage="prepare", reason=item.reject, detail=item.detail)
+        for item in items
+        if item.reject
+    ]
+    _refuse(spec, known, of=len(items), lost=len(known))
+    return items
 
 
-def _plan(spec: PrepareSpec, root: str) -> Sequence[PlannedShard[PlannedFile]]:
-    folder = open_storage(spec.corpus.path)
-    files = list_files(spec.corpus)
-    with ThreadPoolExecutor(_DECODING_THREADS) as pool:
-        etags = pool.map(folder.etag, [file.path for file in files])
-        items = [
-            PlannedFile(key=f"{spec.name}/{file.path}", etag=etag, file=file)
-            for file, etag in zip(files, etags, strict=True)
-        ]
-    identity = digest_of({"step": "prepare", "schema_version": SCHEMA_VERSION})
-    return plan_shards(items, finished_shards(open_storage(root)), identity=identity, per_shard=FILES_PER_SHARD)
-
-
-def _clips(item: PlannedFile, corpus: str) -> Iterator[AudioRecord | Reject]:
-    """Cuts one file into clips. A file that cannot be decoded is one reject."""
-    data = open_storage(corpus).read(item.file.path)
-    if data is None:
-        raise InputError(f"{join(corpus, item.file.path)} was deleted while the corpus was read; run again")
+def _make(spec: PrepareSpec, missing: Sequence[PlannedShard], *, storage: Storage, reader: Reader) -> None:
+    tickets = store_plan(storage, missing)
+    maker = PrepareMaker(storage.uri, corpus=spec.name, path=open_storage(spec.corpus.path).uri, reader=reader)
+    work = Work(storage.uri, maker, f"prepare {spec.name}", spec.beam_options)
     try:
-        audio = decode(BytesIO(data))
-    except RejectError as error:
-        yield Reject(key=f"{item.key}#0", stage="prepare", reason=error.reason, detail=error.detail)
-        return
-    for start in clip_starts(audio.size):
-        clip = audio[start : start + CLIP_SAMPLES]
-        key = f"{item.key}#{start}"
-        if clip.size < SHORTEST_SAMPLES:
-            detail = f"{clip.size / SAMPLE_RATE:.3f} s, at least {SHORTEST_SAMPLES / SAMPLE_RATE} s are needed"
-            yield Reject(key=key, stage="prepare", reason="too_short", detail=detail)
-        else:
-            file = item.file
-            yield AudioRecord(key=key, audio=clip, speaker=file.speaker, split=file.split, labels=file.labels)
+        make_shards(tickets, work, weights={shard.id: shard.bytes for shard in missing})
+    finally:
+        discard_plan(storage, tickets)
+
+
+def _checksums(corpus: CorpusSpec) -> Callable[[Item], str] | None:
+    """Returns what computes the checksum of an item's file; on an object store the stamps are checksums already."""
+    root = open_storage(corpus.path).uri
+    if root.startswith(GCS_SCHEME):
+        return None
+    of_path = cache(lambda path: file_checksum(Path(root) / path))
+    return lambda item: "" if item.reject else of_path(item.path)
+
+
+def _refuse_other_sources(spec: PrepareSpec, planned: Iterable[PlannedShard], made: dict[str, Shard]) -> None:
+    """Refuses shards that a launcher beside this one made of files that have changed since."""
+    for shard in planned:
+        if shard.id not in made:
+            continue
+        found = [source._replace(checksum="") for source in made[shard.id].sources]
+        if found != [source_of(item) for item in shard.items]:
+            raise TransientError(f"corpus {spec.name!r} changed while it was prepared; run again")
 
 
 def _refuse_rejects(spec: PrepareSpec, shards: Sequence[Shard]) -> None:
     rejects = [reject for shard in shards for reject in shard.rejects]
-    items = sum(shard.summary.items for shard in shards)
-    if len(rejects) == items:
+    _refuse(spec, rejects, of=sum(shard.summary.items for shard in shards), lost=len(rejects))
+    lost = sum(shard.summary.lost for shard in shards)
+    _refuse(spec, rejects, of=sum(shard.summary.sources for shard in shards), lost=lost)
+
+
+def _refuse(spec: PrepareSpec, rejects: Sequence[Reject], *, of: int, lost: int) -> None:
+    """Fails the step if all was lost, or more than the config allows."""
+    if lost == of:
         rule = "so nothing is left"
-    elif len(rejects) > spec.corpus.max_reject_fraction * items:
+    elif lost > spec.corpus.max_reject_fraction * of:
         rule = f"more than max_reject_fraction {spec.corpus.max_reject_fraction:g}"
     else:
         return
     first = rejects[0]
-    name = Path(first.key).as_posix().rpartition("#")[0]
+    reasons = Counter(reject.reason for reject in rejects)
+    counts = "" if len(reasons) == 1 else " (" + ", ".join(f"{n} {why}" for why, n in sorted(reasons.items())) + ")"
     raise InputError(
-        f"corpus {spec.name!r}: {len(rejects)} of {items} items were rejected, {rule}; first {name}: "
-        f"{first.reason} ({first.detail}); mend or remove such files"
-        + ("" if len(rejects) == items else f", or raise corpora.{spec.name}.max_reject_fraction")
+        f"corpus {spec.name!r}: {lost} of {of} items were rejected{counts}, {rule}; first "
+        f"{first.key.rpartition('#')[0]}: {first.reason} ({first.detail}); mend or remove such files"
+        + ("" if lost == of else f", or raise corpora.{spec.name}.max_reject_fraction")
     )

@@ -1,29 +1,27 @@
-"""Runs a Beam job: one element a shard, progress by counting finished shards, errors as our own.
+"""Runs a Beam pipeline on whatever runner the options name, and gives its errors back as our own."""
 
-Nothing large crosses a shuffle: what is sent to workers is a plan, and what they make goes to storage.
-"""
-
+import contextlib
 import re
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
 from typing import TYPE_CHECKING
 
 from trillsson import errors
-from trillsson.errors import InputError, TrillssonError
-from trillsson.progress import bar
+from trillsson.errors import InputError, TransientError, TrillssonError
 
 if TYPE_CHECKING:
     import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
 
-LOCAL_RUNNER = ("--runner=FnApiRunner",)
-"""`DirectRunner` would first try to download another runner."""
+_LOCAL_RUNNER = "--runner=FnApiRunner"
+"""What the job runs on if the options name no runner. `DirectRunner` means the same: Beam's own runner of that name
+would first try to download another one."""
 
-_LOOK_SECONDS = 2.0
-_BEATS = 8
-"""Looks without news after which a long shard shows that it is still at work."""
-
+_LOCAL_NAMES = ("FnApiRunner", "DirectRunner", "SwitchingDirectRunner")
+_INTERRUPT_SECONDS = 1.0
+_LOST = "Worker subprocess exited with return code"
 _RAISED = re.compile(r"(?:trillsson\.errors\.)?\b(InputError|IntegrityError|GateError|TransientError): (.+)")
 _STEP = re.compile(r" \[while running '[^']*'\]?.*$", re.DOTALL)
 
@@ -33,19 +31,18 @@ def run_pipeline(build: "Callable[[beam.Pipeline], object]", options: Sequence[s
 
     Args:
         build: applies the transforms to the pipeline it is given.
-        options: Beam's own command-line options, such as `--runner=FlinkRunner`.
+        options: Beam's own command-line options, such as `--runner=FlinkRunner`; without a runner, this machine.
 
     Raises:
-        InputError: the runner is one that loses data, or an option is unknown.
+        InputError: the runner is unknown or one that loses data, or an option is unknown.
+        TransientError: a worker process of the local runner was killed.
         TrillssonError: whatever a worker raised.
     """
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
 
-    if any("DaskRunner" in option for option in options):
-        raise InputError("Beam's DaskRunner loses data silently; choose FnApiRunner, FlinkRunner or DataflowRunner")
+    parsed = _parse(options)
     try:
-        with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
+        with _lost_workers_told(), beam.Pipeline(options=parsed) as pipeline:
             build(pipeline)
     except TrillssonError as error:
         raise _without_step(error) from error
@@ -55,35 +52,87 @@ def run_pipeline(build: "Callable[[beam.Pipeline], object]", options: Sequence[s
         raise
 
 
+def _parse(options: Sequence[str]) -> "PipelineOptions":
+    """Parses Beam's options. Beam warns of one that it does not know and goes on without it; here that is an error."""
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+    from apache_beam.runners.runner import create_runner
+
+    if stray := [option for option in options if not option.startswith("--")]:
+        raise InputError(f"Beam option {stray[0]!r} is none; write --name=value, such as --direct_num_workers=2")
+    parsed = PipelineOptions([_LOCAL_RUNNER, *options])
+    standard = parsed.view_as(StandardOptions)
+    runner = str(standard.runner)
+    if "Dask" in runner:
+        raise InputError("Beam's DaskRunner loses data silently; choose FnApiRunner, FlinkRunner or DataflowRunner")
+    if runner in _LOCAL_NAMES:
+        standard.runner = _LOCAL_NAMES[0]
+        # Runners elsewhere have options of their own, which only they know.
+        unknown = parsed.get_all_options(retain_unknown_options=True).keys() - parsed.get_all_options().keys()
+        if unknown:
+            raise InputError(f"Beam option --{min(unknown)} is unknown; mend its spelling or leave it out")
+    try:
+        create_runner(str(standard.runner))
+    except (ValueError, ImportError, AttributeError) as error:
+        known = "FnApiRunner, FlinkRunner, SparkRunner or DataflowRunner"
+        raise InputError(f"Beam has no runner {runner!r}; choose {known}") from error
+    return parsed
+
+
 @contextmanager
-def shard_progress(description: str, missing: int, finished: Callable[[], int]) -> Iterator[None]:
-    """Shows how many of the missing shards are finished while a job runs, on whatever runner.
+def _lost_workers_told() -> Iterator[None]:
+    """Ends a run whose worker process was killed: Beam's local runner would wait for it for ever.
 
-    Args:
-        description: what is being done.
-        missing: shards to make.
-        finished: counts those that are in place.
+    Only the thread that looks after the process hears of its end, and raises; so that is listened to.
     """
-    done = threading.Event()
-    with bar(description, missing, unit="shards") as progress:
+    lost: list[str] = []
+    over = threading.Event()
+    usual = threading.excepthook
 
-        def watch() -> None:
-            for beat in count(1):
-                if done.wait(_LOOK_SECONDS):
-                    return
-                if new := finished() - progress.n:
-                    progress.update(new)
-                elif not beat % _BEATS:
-                    progress.refresh()
+    def interrupt() -> None:
+        # Real signals: only they wake a thread that waits for a lock. Again and again, as what the first one ends may
+        # itself wait for the lost worker on its way out.
+        while not over.is_set():
+            _kill_workers()
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            over.wait(_INTERRUPT_SECONDS)
 
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            done.set()
-            watcher.join()
-        progress.update(missing - progress.n)
+    def listen(args: threading.ExceptHookArgs) -> None:
+        if _LOST not in str(args.exc_value):
+            usual(args)
+        elif not lost:
+            lost.append(str(args.exc_value))
+            threading.Thread(target=interrupt, daemon=True).start()
+
+    threading.excepthook = listen
+    main = threading.current_thread() is threading.main_thread()
+    # A job in a shell's background ignores interrupts, and would this one.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler) if main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        over.set()
+        if not lost:
+            raise
+        status = lost[0].rpartition(" ")[2]
+        raise TransientError(
+            f"a worker process was killed (exit status {status}): by hand, or for want of memory; "
+            "run again, with fewer workers if it is memory: what is done is kept"
+        ) from None
+    finally:
+        over.set()
+        threading.excepthook = usual
+        if main:
+            signal.signal(signal.SIGINT, handler)
+
+
+def _kill_workers() -> None:
+    """Ends the workers of a run that was given up: the threads that wait for them would keep this process."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any("sdk_worker_main" in word for word in child.cmdline()):
+                child.kill()
 
 
 def _worker_error(text: str) -> TrillssonError | None:

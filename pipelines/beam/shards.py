@@ -1,50 +1,83 @@
 """Has Beam make the shards of a plan that are missing."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from pipelines.beam.plan import PlannedShard, ShardMaker
-from pipelines.beam.runner import run_pipeline, shard_progress
-from trillsson.datasets import Shard, entry_path, read_shard_entry, shard_path
+from pipelines.beam.runner import run_pipeline
+from pipelines.beam.watch import shard_progress
+from trillsson.datasets import Shard, entry_path, parse_shard_entry, shard_path
+from trillsson.errors import TransientError
 from trillsson.storage import Storage, open_storage
 
 
-def make_shards(
-    planned: Sequence[PlannedShard[Any]], root: str, *, maker: ShardMaker, description: str, options: Sequence[str]
-) -> tuple[Shard, ...]:
-    """Makes the planned shards that are missing below `root` and returns all of them, in the plan's order.
+class Planned(Protocol):
+    """What a worker is sent to make one shard from: small, however large the shard is."""
 
-    Args:
-        planned: the plan.
+    @property
+    def id(self) -> str:
+        """Id of the shard."""
+
+
+class ShardMaker(Protocol):
+    """Makes one shard at a time on a worker. It is sent there pickled, so it holds specs, not models."""
+
+    def setup(self) -> None:
+        """Loads what is heavy, once a worker."""
+
+    def make(self, planned: Any) -> Shard:
+        """Makes, writes and commits one shard."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be made, and what is said of it meanwhile.
+
+    Attributes:
         root: URI of the dataset.
         maker: how one shard is made.
-        description: what the progress bar says.
+        description: what the progress line begins with.
         options: Beam's options.
     """
-    storage = open_storage(root)
-    ids = [shard.id for shard in planned]
-    finished = _finished(storage, ids)
-    missing = [shard for shard in planned if shard.id not in finished]
-    if missing:
-        missing_ids = [shard.id for shard in missing]
-        with shard_progress(description, len(missing), lambda: _count(storage, missing_ids)):
-            import apache_beam as beam
 
-            from pipelines.beam.transforms import MakeShards
-
-            run_pipeline(lambda pipeline: pipeline | beam.Create(missing) | MakeShards(maker), options)
-        finished = {**finished, **_finished(storage, missing_ids)}
-    return tuple(finished[each] for each in ids)
+    root: str
+    maker: ShardMaker
+    description: str
+    options: Sequence[str]
 
 
-def _count(storage: Storage, ids: Iterable[str]) -> int:
-    """Counts the shards that are finished, by one listing."""
-    return len({entry_path(each) for each in ids} & set(storage.list("shards")))
-
-
-def _finished(storage: Storage, ids: Iterable[str]) -> Mapping[str, Shard]:
-    """Maps the shards whose entry and records are both in place to their entries."""
+def missing_shards(storage: Storage, ids: Sequence[str]) -> tuple[str, ...]:
+    """Returns the ids of those shards of which the records, or the entry that commits them, are not in place."""
     there = set(storage.list("shards"))
-    whole = [each for each in ids if {entry_path(each), shard_path(each)} <= there]
-    entries = {each: read_shard_entry(storage, each) for each in whole}
-    return {each: shard for each, shard in entries.items() if shard is not None}
+    return tuple(each for each in ids if not {entry_path(each), shard_path(each)} <= there)
+
+
+def make_shards(planned: Sequence[Planned], work: Work, *, weights: Mapping[str, float]) -> None:
+    """Makes planned shards, all of them missing.
+
+    Args:
+        planned: what workers are sent.
+        work: what is to be made.
+        weights: shard's id -> how much work it is, in any unit: bytes of audio, seconds of audio.
+    """
+    if not planned:
+        return
+    with shard_progress(work.description, open_storage(work.root), weights):
+        import apache_beam as beam
+
+        from pipelines.beam.transforms import MakeShards
+
+        run_pipeline(lambda pipeline: pipeline | beam.Create(list(planned)) | MakeShards(work.maker), work.options)
+
+
+def read_shards(storage: Storage, ids: Sequence[str]) -> Iterator[Shard]:
+    """Yields the entries of finished shards, in order.
+
+    Raises:
+        IntegrityError: one is damaged.
+        TransientError: one is not there, though a worker said it was.
+    """
+    for each, data in zip(ids, storage.read_many([entry_path(each) for each in ids]), strict=True):
+        if data is None:
+            raise TransientError(f"shard {storage.uri}/{entry_path(each)} is gone; run again to make it anew")
+        yield parse_shard_entry(storage, each, data)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.beam.runner import LOCAL_RUNNER, run_pipeline
+from pipelines.beam.runner import run_pipeline
 from trillsson.config import Spec, Task, TaskName, Training
 from trillsson.digests import SHORT, digest_of
 from trillsson.embedder import Embeddings
@@ -19,16 +19,17 @@ from trillsson.errors import InputError
 from trillsson.folders import commit_folder, find_folder
 from trillsson.pairs import DatasetPair, ShardPair, open_pairs, read_pair
 from trillsson.progress import Stopwatch, say
-from trillsson.records import Clip, decode_clip
-from trillsson.splits import normalise_split
+from trillsson.records import Clip
 from trillsson.storage import join, open_storage
+from trillsson.training.exclusions import Screened, read_screened, tasks_of
+from trillsson.training.labels import label_of
 from trillsson.training.pool import part_of, split_columns
-from trillsson.training.targets import EMBEDDING, LABELS, TARGETS, read_vocabulary, vocabulary_name
+from trillsson.training.targets import EMBEDDING, LABELS, TARGETS, vocabulary_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _ROUNDING = 1e-12
 """Variance, as a share of the squared mean, that float32 rounding alone can make."""
 
@@ -39,25 +40,31 @@ Shards = Sequence[ShardPair]
 
 
 class StatisticsSpec(Spec):
-    """Whose statistics: pairs of audio and target datasets, and what training and the tasks use them for."""
+    """Whose statistics: pairs of audio and target datasets, and what training and the tasks use them for.
+
+    `screened` is the folder that the screening of the audio left.
+    """
 
     audio: tuple[str, ...]
     targets: tuple[str, ...]
+    screened: str
     training: Training
     tasks: dict[TaskName, Task]
     workdir: str
-    beam_options: tuple[str, ...] = LOCAL_RUNNER
+    beam_options: tuple[str, ...] = ()
 
 
 def run(spec: StatisticsSpec) -> str:
     """Computes the statistics and returns the URI of their folder, or finds what an earlier run left.
 
     Raises:
-        InputError: no clip is left to learn from, or a task has no label in training.
+        InputError: the audio was not screened for this, or no clip is left to learn from.
         IntegrityError: audio and targets do not belong together.
     """
     pairs = open_pairs(spec.audio, spec.targets)
-    uri = join(open_storage(spec.workdir).uri, "statistics", _identity(spec, pairs))
+    screened = read_screened(spec.screened)
+    screened.check([pair.audio for pair in pairs], corpora=spec.training.corpora, tasks=spec.tasks)
+    uri = join(open_storage(spec.workdir).uri, "statistics", _identity(spec, pairs, screened))
     if found := find_folder(uri):
         return found
     watch = Stopwatch()
@@ -65,15 +72,14 @@ def run(spec: StatisticsSpec) -> str:
     with tempfile.TemporaryDirectory(prefix="trillsson-") as folder:
         learnt = [shard for shard in shards if shard.corpus in spec.training.corpora]
         dim = int(pairs[0].embeddings.manifest.content["embedder"]["dim"])
-        _analyse_targets(learnt, spec, dim=dim, output=Path(folder) / "made" / TARGETS)
+        _analyse_targets(learnt, spec, dim=dim, excluded=screened.keys, output=Path(folder) / "made" / TARGETS)
         _analyse_labels(shards, spec, output=Path(folder) / "made" / LABELS)
-        _check_labels(spec, Path(folder) / "made" / LABELS)
         stored = commit_folder(uri, Path(folder) / "made")
     say(f"statistics of {len(shards)} shards [{watch}]")
     return stored
 
 
-def _identity(spec: StatisticsSpec, pairs: Sequence[DatasetPair]) -> str:
+def _identity(spec: StatisticsSpec, pairs: Sequence[DatasetPair], screened: Screened) -> str:
     return digest_of(
         {
             "step": "statistics",
@@ -82,19 +88,19 @@ def _identity(spec: StatisticsSpec, pairs: Sequence[DatasetPair]) -> str:
             "corpora": spec.training.corpora,
             "validation_fraction": spec.training.validation_fraction,
             "seed": spec.training.seed,
-            # How a task is scored changes nothing here.
-            "tasks": {name: (task.corpus, task.label, task.split) for name, task in spec.tasks.items()},
+            "excluded": screened.digest,
+            "tasks": tasks_of(spec.tasks),
         }
     )[:SHORT]
 
 
-def _analyse_targets(shards: Shards, spec: StatisticsSpec, *, dim: int, output: Path) -> None:
+def _analyse_targets(shards: Shards, spec: StatisticsSpec, *, dim: int, excluded: frozenset[str], output: Path) -> None:
     import pyarrow as pa
 
     schema = pa.schema([(EMBEDDING, pa.list_(pa.float32()))])
 
     def batches(element: ShardPair) -> Iterator["pa.RecordBatch"]:
-        for rows in _chunks(_training_windows(element, spec)):
+        for rows in _chunks(_training_windows(element, spec, excluded=excluded)):
             offsets = np.arange(len(rows) + 1, dtype=np.int32) * dim
             values = pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows.reshape(-1)))
             yield pa.RecordBatch.from_arrays([values], schema=schema)
@@ -115,10 +121,11 @@ def _analyse_targets(shards: Shards, spec: StatisticsSpec, *, dim: int, output: 
         return {EMBEDDING: (rows - mean) / scale, **told}
 
     dense = f'dense_tensor {{ column_name: "{EMBEDDING}" shape {{ dim {{ size: {dim} }} }} }}'
-    if not any(len(rows) for element in shards for rows in _training_windows(element, spec)):
+    if not any(len(rows) for element in shards for rows in _training_windows(element, spec, excluded=excluded)):
         corpora = ", ".join(spec.training.corpora)
         raise InputError(
-            f"training.corpora ({corpora}) leave no clip to learn from: every one is a test clip; add some"
+            f"training.corpora ({corpora}) leave no clip to learn from: every one is a test clip, is held out by "
+            "training.validation_fraction, equals another or has no target; add some"
         )
     _analyse(
         shards,
@@ -132,16 +139,15 @@ def _analyse_targets(shards: Shards, spec: StatisticsSpec, *, dim: int, output: 
 
 
 def _analyse_labels(shards: Shards, spec: StatisticsSpec, *, output: Path) -> None:
-    """Saves two vocabularies a task: its labels in train, and those in validation and test."""
+    """Saves one vocabulary a task: its labels in train."""
     import pyarrow as pa
 
-    columns = [(name, held_out) for name in spec.tasks for held_out in (False, True)]
-    names = [vocabulary_name(*column) for column in columns]
+    names = [vocabulary_name(name) for name in spec.tasks]
     schema = pa.schema([(name, pa.list_(pa.binary())) for name in names])
 
     def batches(element: ShardPair) -> Iterator["pa.RecordBatch"]:
         clips = [clip for clip, _ in _clips(element)]
-        rows = [[_label(clip, spec.tasks[name], held_out=held_out) for clip in clips] for name, held_out in columns]
+        rows = [[_shown(clip, task, corpus=element.corpus) for clip in clips] for task in spec.tasks.values()]
         yield pa.RecordBatch.from_arrays([pa.array(row, pa.list_(pa.binary())) for row in rows], schema=schema)
 
     def preprocess(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,20 +160,6 @@ def _analyse_labels(shards: Shards, spec: StatisticsSpec, *, output: Path) -> No
     sparse = {name: f'varlen_sparse_tensor {{ column_name: "{name}" }}' for name in names}
     options = spec.beam_options
     _analyse(shards, batches, schema=schema, tensors=sparse, preprocess=preprocess, output=output, options=options)
-
-
-def _check_labels(spec: StatisticsSpec, folder: Path) -> None:
-    """Refuses, before anything is trained, a task without labels, and a label that is tested and never shown."""
-    for name, task in spec.tasks.items():
-        shown, tested = (set(read_vocabulary(folder, name, held_out=held_out)) for held_out in (False, True))
-        if not shown:
-            wanted = f"label {task.label!r} and split 'train' in column {task.split or 'split'!r}"
-            raise InputError(f"task {name}: no clip of corpus {task.corpus} has {wanted}; mend the task or the CSV")
-        if unknown := sorted(tested - shown):
-            raise InputError(
-                f"task {name}: label {unknown[0]!r} of corpus {task.corpus} is in validation or test and never in "
-                f"train; mend the split or remove those clips"
-            )
 
 
 def _analyse(
@@ -204,24 +196,20 @@ def _analyse(
 
 def _clips(element: ShardPair) -> Iterator[tuple[Clip, Embeddings]]:
     with tempfile.TemporaryDirectory(prefix="trillsson-") as cache:
-        yield from read_pair(element, decode_clip, cache=Path(cache))
+        yield from read_pair(element, cache=Path(cache))
 
 
-def _training_windows(element: ShardPair, spec: StatisticsSpec) -> Iterator[Embeddings]:
+def _training_windows(element: ShardPair, spec: StatisticsSpec, *, excluded: frozenset[str]) -> Iterator[Embeddings]:
     columns = split_columns(element.corpus, spec.tasks)
     for clip, rows in _clips(element):
-        if part_of(clip, columns, spec.training) == "train":
+        if clip.key not in excluded and part_of(clip, columns, spec.training) == "train":
             yield rows
 
 
-def _label(clip: Clip, task: Task, *, held_out: bool) -> list[bytes]:
-    """Returns the clip's label for a task, if the task trains on the clip, or if it is held out, else nothing."""
-    split = clip.labels.get(task.split, "") if task.split else clip.split
-    label = clip.labels.get(task.label, "")
-    if not (label and split) or not clip.key.startswith(f"{task.corpus}/"):
-        return []
-    where = f"column {task.split or 'split'!r} of {clip.key}"
-    return [label.encode()] if (normalise_split(split, where=where) != "train") == held_out else []
+def _shown(clip: Clip, task: Task, *, corpus: str) -> list[bytes]:
+    """Returns the clip's label for a task, if the task trains on the clip, else nothing."""
+    label, shown = (label_of(clip, task) if task.corpus == corpus else None) or ("", False)
+    return [label.encode()] if shown else []
 
 
 def _chunks(rows: Iterator[Embeddings]) -> Iterator[Embeddings]:

@@ -1,11 +1,12 @@
 """The one transform of every data job: planned shards in, finished shards out, one worker call a shard."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
 
-from pipelines.beam.plan import ShardMaker
+from pipelines.beam.shards import ShardMaker
 
 
 class MakeShards(beam.PTransform):
@@ -33,8 +34,9 @@ class _MakeShard(beam.DoFn):
 
     def process(self, planned: Any) -> Iterator[str]:
         shard = self._maker.make(planned)
-        counter = beam.metrics.Metrics.counter
-        counter(type(self._maker).__name__, "records").inc(shard.summary.records)
-        for reject in shard.rejects:
-            counter(type(self._maker).__name__, f"reject_{reject.reason}").inc()
+        step = type(self._maker).__name__
+        counted = Counter(f"reject_{reject.reason}" for reject in shard.rejects)
+        counted.update(shards=1, clips=shard.summary.records, audio_ms=round(1000 * shard.summary.seconds))
+        for name, count in counted.items():
+            beam.metrics.Metrics.counter(step, name).inc(count)
         yield shard.summary.id

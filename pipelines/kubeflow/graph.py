@@ -16,6 +16,7 @@ from components.export import export
 from components.prepare import prepare
 from components.publish import publish
 from components.report import report
+from components.screen import screen
 from components.statistics import statistics
 from components.train import train
 from pipelines.steps import BASELINE, TEACHER
@@ -53,9 +54,12 @@ def build(release: Release) -> Any:
     place = partial(_place, asks=asks)
 
     @dsl.pipeline(name="students", description="Every student: distilled, exported, embedded, evaluated.")
-    def each_student(release: str, students: list[str], audio: list[str], targets: list[str], statistics: str) -> Fan:
+    def each_student(
+        release: str, students: list[str], audio: list[str], targets: list[str], statistics: str, screened: str
+    ) -> Fan:
         # A pipeline of its own: KFP's local runner hands the loop's item to whatever enters a loop from a task outside.
         learnt_from = {"release": release, "audio": audio, "targets": targets, "statistics": statistics}
+        learnt_from["screened"] = screened
         with dsl.ParallelFor(students, parallelism=asks.parallelism) as student:
             trained = place(train(student=student, **learnt_from), gpus=asks.gpu).output
             bundle = place(export(student=student, trained=trained, **learnt_from)).output
@@ -68,15 +72,20 @@ def build(release: Release) -> Any:
         with dsl.ParallelFor(corpora, parallelism=asks.parallelism) as corpus:
             prepared = place(prepare(release=release, corpus=corpus)).output
         # A Collected is changed when it is used, so every consumer gets its own.
-        labelled = place(embed(release=release, model=TEACHER, audio=dsl.Collected(prepared))).outputs
-        floor = place(embed(release=release, model=BASELINE, audio=dsl.Collected(prepared))).outputs
+        screening = place(screen(release=release, audio=dsl.Collected(prepared)))
+        # What screening refuses is not worth the teacher's hours.
+        labelled = place(embed(release=release, model=TEACHER, audio=dsl.Collected(prepared))).after(screening).outputs
+        floor = place(embed(release=release, model=BASELINE, audio=dsl.Collected(prepared))).after(screening).outputs
+        screened = screening.output
         pairs = {"release": release, "audio": labelled["audio"], "targets": labelled["embeddings"]}
+        pairs["screened"] = screened
         told = place(statistics(**pairs)).output
         upper = place(evaluate(release=release, model=TEACHER, **labelled)).output
         lower = place(evaluate(release=release, model=BASELINE, **floor)).output
         made = each_student(students=students, statistics=told, **pairs).set_caching_options(False).outputs
         ends = {"release": release, "teacher": upper, "students": made["results"]}
-        page = place(report(baseline=lower, **ends)).outputs["Output"]
+        heard = {"audio": dsl.Collected(prepared), "screened": screened}
+        page = place(report(baseline=lower, **heard, **ends)).outputs["Output"]
         published: list[str] = place(publish(bundles=made["bundles"], report=page, **ends)).output
         return published
 

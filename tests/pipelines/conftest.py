@@ -1,7 +1,7 @@
 """Fixtures for tests of the jobs: a small labelled folder of audio, and a release on it."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,16 @@ def edit_csv(tones: FolderCorpus) -> Callable[[Callable[[list[dict[str, str]]], 
         write_csv(path, rows)
 
     return edit
+
+
+@pytest.fixture
+def refuse_work() -> Callable[..., None]:
+    """Returns what stands for `make_shards` where nothing may be left to do."""
+
+    def refuse(planned: Sequence[object], work: object, *, weights: object) -> None:
+        assert not planned
+
+    return refuse
 
 
 MakeRelease = Callable[..., tuple[Path, Release]]

@@ -53,6 +53,7 @@ def test_a_release_from_config_to_model(make_release: MakeRelease) -> None:
     lines = first.stdout.splitlines()
     table = lines[next(n for n, line in enumerate(lines) if line.startswith("model ")) :]
     assert [line.split()[0] for line in table if line[:1].isalpha()][1:5] == ["logmel", "teacher", "nano", "smaller"]
+    assert "audio tones: 24 clips, 0.01 h; 0 rejects, 0 leaks, 0 duplicates" in table
     page = Path(next(line for line in lines if line.startswith("report: ")).removeprefix("report: "))
     assert "<svg" in page.read_text(encoding="utf-8")
     assert "published nano@1" in lines
@@ -68,6 +69,38 @@ def test_a_release_from_config_to_model(make_release: MakeRelease) -> None:
     assert "published nano@1: the same content as before" in again.stdout.splitlines()
     assert "train nano" not in again.stdout
     assert before == {path: path.stat().st_mtime_ns for path in Path(release.workdir).rglob("*.tfrecord")}
+
+
+BAD_LABELS: dict[str, tuple[Callable[[list[dict[str, str]]], object], str]] = {
+    "split": (
+        lambda rows: rows[0].update(split="tset"),
+        "trillsson: column 'split' of tones/ann/00.wav#0 has split 'tset'; use one of dev, eval, test, testing, ",
+    ),
+    "never shown": (
+        lambda rows: next(row for row in rows if row["split"] == "test").update(pitch="middle"),
+        "trillsson: task pitch: label 'middle' of corpus tones is in validation or test and never in train; mend the ",
+    ),
+    "nothing to learn from": (
+        lambda rows: [row.update(split="test") for row in rows],
+        "trillsson: training.corpora (tones) leave no clip to learn from: every one is a test clip; add some",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_LABELS)
+def test_bad_labels_are_one_line_before_any_model_runs(
+    make_release: MakeRelease, edit_csv: Callable[..., None], case: str
+) -> None:
+    spoil, message = BAD_LABELS[case]
+    edit_csv(spoil)
+    config, release = make_release()
+    prepared = CliRunner().invoke(main, ["prepare", str(config), "--corpus", "tones"])
+    result = CliRunner().invoke(main, ["screen", str(config), "--audio", prepared.stdout.strip()])
+    assert result.exit_code == 2
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("trillsson: ")]
+    assert line.startswith(message)
+    assert result.stdout == ""
+    assert not (Path(release.workdir) / "screened").exists()
 
 
 def broken(folder: Path, name: str) -> Path:
@@ -94,10 +127,13 @@ BAD_CORPORA: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: soundfile.write(broken(folder, "00.wav"), np.zeros(160), 16_000),
         "ann/00.wav: too_short (0.010 s, at least 0.1 s are needed)",
     ),
-    "row without file": (lambda folder: broken(folder, "00.wav").unlink(), "has rows without a file: 1"),
+    "row without file": (
+        lambda folder: broken(folder, "00.wav").unlink(),
+        "ann/00.wav: missing (labels.csv has a row for it)",
+    ),
     "file without row": (
         lambda folder: shutil.copy(broken(folder, "00.wav"), folder / "new.wav"),
-        "has no row for some files: 1, first 'new.wav'",
+        "tones/new.wav: unlisted (labels.csv has no row for it)",
     ),
 }
 

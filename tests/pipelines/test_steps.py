@@ -20,15 +20,17 @@ def test_a_release_with_workdir_and_registry_on_gcs(
     monkeypatch.setenv("TRILLSSON_CACHE", str(tmp_path / "cache"))
     _, config = make_release(workdir=f"{gcs_prefix}/work", registry=f"{gcs_prefix}/registry")
     release = config.model_dump_json()
-    audio, targets = steps.embed(release, steps.TEACHER, [steps.prepare(release, "tones")])
-    told = steps.statistics(release, audio, targets=targets)
-    learnt_from = {"audio": audio, "targets": targets, "statistics": told}
+    prepared = [steps.prepare(release, "tones")]
+    screened = steps.screen(release, prepared)
+    audio, targets = steps.embed(release, steps.TEACHER, prepared)
+    told = steps.statistics(release, audio, targets=targets, screened=screened)
+    learnt_from = {"audio": audio, "targets": targets, "statistics": told, "screened": screened}
     bundle = steps.export(release, "nano", trained=steps.train(release, "nano", **learnt_from), **learnt_from)  # type: ignore[arg-type]
     results = [steps.evaluate(release, steps.TEACHER, audio=audio, embeddings=targets)]
     for model, made in ((steps.BASELINE, ""), ("nano", bundle)):
         heard, rows = steps.embed(release, model, audio, bundle=made)
         results.append(steps.evaluate(release, model, audio=heard, embeddings=rows, bundle=made))
-    page = steps.report(release, results)
+    page = steps.report(release, results, audio=prepared, screened=screened)
     assert "<svg" in (open_storage(page).read("report.html") or b"").decode()
     assert steps.publish(release, results, bundles=[bundle]) == ["nano@1"]
     assert trillsson.load("nano", registry=config.registry).dim == 16
@@ -40,7 +42,7 @@ def test_names_that_are_not_in_the_config(make_release: MakeRelease) -> None:
     with pytest.raises(InputError, match=r"^corpus 'tv' is not in the config; it has tones$"):
         steps.prepare(release, "tv")
     with pytest.raises(InputError, match=r"^student 'big' is not in the config; it has nano$"):
-        steps.train(release, "big", audio=["a"], targets=["b"], statistics="c")
+        steps.train(release, "big", audio=["a"], targets=["b"], statistics="c", screened="d")
 
 
 def test_a_generated_corpus_needs_a_folder(make_release: MakeRelease) -> None:

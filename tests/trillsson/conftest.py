@@ -1,5 +1,6 @@
 """Fixtures for tests of the library: a small but real bundle, datasets made of literals, a race of processes."""
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,11 +21,20 @@ from trillsson.datasets import (
     commit_dataset,
     commit_shard,
     embedding_identity,
+    index_path,
     shard_id,
     shard_path,
 )
 from trillsson.digests import canonical_json
-from trillsson.records import AudioRecord, EmbeddingRecord, encode_audio, encode_embedding, write_shard
+from trillsson.records import (
+    AudioRecord,
+    EmbeddingRecord,
+    encode_audio,
+    encode_embedding,
+    encode_index,
+    index_clip,
+    write_shard,
+)
 from trillsson.storage import LocalStorage
 
 Race = Callable[[str, Sequence[Sequence[str]]], list[str]]
@@ -128,12 +138,27 @@ StorePair = Callable[..., tuple[str, str]]
 
 
 def _store_shard(
-    root: Path, name: str, records: Sequence[bytes], *, source: Source, rejects: tuple[Reject, ...] = ()
+    root: Path,
+    name: str,
+    records: Sequence[bytes],
+    *,
+    source: Source,
+    rejects: tuple[Reject, ...] = (),
+    indexed: bool = False,
 ) -> Shard:
     storage = LocalStorage(root)
-    written = write_shard(storage, shard_path(name), records)
+    written = write_shard(storage, shard_path(name), records).sha256
     items = len(records) + len(rejects)
-    summary = ShardSummary(id=name, sha256=written, items=items, records=len(records), seconds=1.0)
+    index = encode_index(map(index_clip, records)) if indexed else b""
+    storage.create(index_path(name), index)
+    summary = ShardSummary(
+        id=name,
+        sha256=written,
+        index_sha256=hashlib.sha256(index).hexdigest(),
+        items=items,
+        records=len(records),
+        seconds=1.0,
+    )
     shard = Shard(summary=summary, sources=(source,), rejects=rejects)
     commit_shard(storage, shard)
     return shard
@@ -162,8 +187,8 @@ def store_pair() -> StorePair:
             chunk = [clip.key for clip in clips[start : start + per_shard]]
             name = f"a{start}"
             audio = [encode_audio(clip) for clip in clips[start : start + per_shard]]
-            heard.append(_store_shard(root / "audio", name, audio, source=Source(key=name, identity="1")))
-            source = Source(key=name, identity=heard[-1].summary.sha256)
+            heard.append(_store_shard(root / "audio", name, audio, source=Source(name, "1"), indexed=True))
+            source = Source(heard[-1].summary.sha256, "")
             last = start + per_shard >= len(clips)
             rows = [each for each in embedded if each.key in chunk or (last and each.key not in keys)]
             lost = set(chunk) - {each.key for each in rows}

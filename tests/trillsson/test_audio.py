@@ -1,19 +1,14 @@
-"""Decoding, clips, PCM and framing."""
-
-from io import BytesIO
+"""Clips, PCM and framing."""
 
 import numpy as np
 import pytest
-import soundfile
-import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trillsson.audio import (
     CLIP_SAMPLES,
-    RejectError,
     clip_starts,
-    decode,
+    cut,
     frame,
     from_pcm16,
     to_pcm16,
@@ -23,91 +18,31 @@ from trillsson.config import Framing
 from trillsson.errors import InputError
 
 
-def encoded(samples: np.ndarray, rate: int, **how: str) -> BytesIO:
-    file = BytesIO()
-    soundfile.write(file, samples, rate, **how)
-    file.seek(0)
-    return file
-
-
-def tone(rate: int, seconds: float, hertz: float = 440.0) -> np.ndarray:
-    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate)
-
-
-@pytest.mark.parametrize(
-    ("kind", "subtype", "rate"),
-    [
-        ("WAV", "PCM_16", 16_000),
-        ("WAV", "PCM_24", 48_000),
-        ("WAV", "FLOAT", 44_100),
-        ("WAV", "PCM_U8", 8_000),
-        ("FLAC", "PCM_16", 22_050),
-        ("OGG", "VORBIS", 44_100),
-        ("MP3", "MPEG_LAYER_III", 32_000),
-    ],
-)
-def test_every_format_decodes_to_the_same_tone(kind: str, subtype: str, rate: int) -> None:
-    audio = decode(encoded(tone(rate, 1.5), rate, format=kind, subtype=subtype))
-    assert audio.dtype == np.float32
-    assert abs(audio.size - 24_000) < 1_200  # MP3 pads
-    spectrum = np.abs(np.fft.rfft(audio[4_000:20_000]))
-    assert np.argmax(spectrum) == 440
-
-
-def test_channels_are_averaged() -> None:
-    stereo = np.stack([np.full(16_000, 0.5), np.full(16_000, -0.25)], axis=1)
-    audio = decode(encoded(stereo, 16_000, format="WAV", subtype="FLOAT"))
-    np.testing.assert_allclose(audio, 0.125)
-
-
-def test_resampling_in_blocks_is_resampling_at_once() -> None:
-    samples = np.random.default_rng(0).uniform(-0.5, 0.5, 44_100 * 65).astype(np.float32)
-    audio = decode(encoded(samples, 44_100, format="WAV", subtype="FLOAT"))
-    np.testing.assert_allclose(audio, soxr.resample(samples, 44_100, 16_000), atol=1e-5)
-
-
-def test_a_wav_of_16_bits_at_16_khz_keeps_every_bit() -> None:
-    pcm = np.random.default_rng(0).integers(-32_768, 32_768, 5_000, dtype=np.int16)
-    assert to_pcm16(decode(encoded(pcm, 16_000, format="WAV", subtype="PCM_16"))) == pcm.astype("<i2").tobytes()
-
-
-def test_text_is_undecodable() -> None:
-    with pytest.raises(RejectError, match=r"^undecodable: Format not recognised\.$"):
-        decode(BytesIO(b"this is a text file named .wav"))
-
-
-def test_a_cut_flac_is_refused() -> None:
-    whole = encoded(np.random.default_rng(0).uniform(-1, 1, 48_000), 16_000, format="FLAC").getvalue()
-    with pytest.raises(RejectError, match=r"^(truncated|undecodable): "):
-        decode(BytesIO(whole[: len(whole) // 2]))
-
-
-def test_a_cut_wav_is_refused() -> None:
-    whole = encoded(tone(16_000, 1.0), 16_000, format="WAV", subtype="PCM_16").getvalue()
-    with pytest.raises(RejectError, match=r"^truncated: 20000 of 32044 bytes are there$"):
-        decode(BytesIO(whole[:20_000]))
-    endless = whole[:4] + b"\xff\xff\xff\xff" + whole[8:]
-    assert decode(BytesIO(endless)).size == 16_000
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_samples_that_are_not_finite_are_refused(bad: float) -> None:
-    samples = tone(16_000, 1.0)
-    samples[100] = bad
-    with pytest.raises(RejectError) as caught:
-        decode(encoded(samples, 16_000, format="WAV", subtype="FLOAT"))
-    assert caught.value.reason == "non_finite"
-
-
-def test_an_empty_file_is_no_samples() -> None:
-    assert decode(encoded(np.zeros(0), 16_000, format="WAV", subtype="PCM_16")).size == 0
-
-
 def test_clip_starts() -> None:
     assert list(clip_starts(0)) == [0]
     assert list(clip_starts(CLIP_SAMPLES)) == [0]
     assert list(clip_starts(CLIP_SAMPLES + 1_599)) == [0]
     assert list(clip_starts(CLIP_SAMPLES + 1_600)) == [0, CLIP_SAMPLES]
+
+
+def test_a_recording_is_cut_every_30_seconds() -> None:
+    assert cut(0, None) == [(0, 0)]
+    assert cut(100, None) == [(0, 100)]
+    assert cut(CLIP_SAMPLES + 20_000, None) == [(0, CLIP_SAMPLES), (CLIP_SAMPLES, CLIP_SAMPLES + 20_000)]
+
+
+def test_a_recording_is_cut_at_its_segments() -> None:
+    found = cut(50 * 16_000, [(1.0, 2.5), (3.0, 40.0), (45.0, 60.0), (70.0, 71.0)])
+    assert found == [(16_000, 40_000), (48_000, 528_000), (528_000, 640_000), (720_000, 800_000)]
+    assert cut(16_000, [(2.0, 3.0)]) == []
+
+
+@given(st.integers(0, 3 * CLIP_SAMPLES))
+def test_clips_cover_a_recording_but_for_a_short_rest(samples: int) -> None:
+    parts = cut(samples, None)
+    assert [start for start, _ in parts[1:]] == [stop for _, stop in parts[:-1]]
+    assert 0 <= samples - parts[-1][1] < 1_600
+    assert all(stop - start <= CLIP_SAMPLES for start, stop in parts)
 
 
 def test_pcm_is_clipped_not_wrapped() -> None:

@@ -33,8 +33,8 @@ SHORT = Reject(key="c/a#0", stage="prepare", reason="too_short", detail="0.01 s"
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
     storage = LocalStorage(tmp_path / "d")
-    write_shard(storage, shard_path("one"), [b"1", b"2"])
-    shards = [shard("one", sha256=storage.etag(shard_path("one"))), shard("two", rejects=(SHORT,))]
+    written = write_shard(storage, shard_path("one"), [b"1", b"2"])
+    shards = [shard("one", sha256=written.sha256), shard("two", rejects=(SHORT,))]
     for each in shards:
         commit_shard(storage, each)
     return open_dataset(commit_dataset(storage.uri, shards, kind="audio", corpus="c", content={"a": 1}), "audio")
@@ -46,7 +46,7 @@ def test_a_manifest_adds_up_its_shards(dataset: Dataset) -> None:
     assert manifest.rejects == {"too_short": 1}
     assert "numpy" in manifest.tools
     assert list(dataset.rejects()) == [SHORT]
-    assert dataset.uri.endswith(f"/d/manifests/{dataset.id}.json")
+    assert (manifest.sources, manifest.lost) == (2, 0)
 
 
 def test_the_same_dataset_is_committed_once(dataset: Dataset) -> None:
@@ -62,6 +62,37 @@ def test_items_must_be_records_and_rejects(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match="shard x: 2 items in, 2 records out and 1 rejects; this is a bug"):
         commit_shard(LocalStorage(tmp_path), wrong)
     assert LocalStorage(tmp_path).list() == []
+
+
+def test_sources_must_be_those_that_were_planned(tmp_path: Path) -> None:
+    wrong = shard("x")
+    wrong = wrong.model_copy(update={"sources": (*wrong.sources, Source("more", "1"))})
+    with pytest.raises(IntegrityError, match="shard x: 2 sources were planned and 1 became items; this is a bug"):
+        commit_shard(LocalStorage(tmp_path), wrong)
+
+
+def test_a_dataset_must_hold_all_the_sources_that_were_listed(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match=r"^c: 2 sources went in, the shards hold 1; this is a bug, report it$"):
+        commit_dataset(str(tmp_path), [shard("x")], kind="audio", corpus="c", content={}, sources=2)
+
+
+def test_a_dataset_is_known_by_its_records(tmp_path: Path) -> None:
+    def made(name: str, *more: Shard) -> Dataset:
+        first = shard(name, sha256="same")
+        return open_dataset(
+            commit_dataset(str(tmp_path), [first, *more], kind="audio", corpus="c", content={}), "audio"
+        )
+
+    only_rejects = shard("none", records=0, rejects=(SHORT,), sha256="empty")
+    assert made("one").id == made("another name").id == made("one", only_rejects).id
+    assert made("one").uri != made("one", only_rejects).uri
+
+
+def test_a_changed_index_is_noticed(dataset: Dataset) -> None:
+    with pytest.raises(
+        IntegrityError, match=r"shards/one\.clips\.jsonl is missing or not as its manifest says; delete "
+    ):
+        dataset.shards[0].clips()
 
 
 def test_a_changed_shard_is_noticed(dataset: Dataset, tmp_path: Path) -> None:
@@ -93,6 +124,6 @@ def test_a_dataset_of_another_kind(dataset: Dataset) -> None:
 
 def test_a_manifest_of_another_schema(dataset: Dataset) -> None:
     path = Path(dataset.uri)
-    path.write_text(path.read_text().replace('"schema_version":1', '"schema_version":2'))
-    with pytest.raises(IntegrityError, match="is not one of schema version 1; make it anew"):
+    path.write_text(path.read_text().replace('"schema_version":2', '"schema_version":1'))
+    with pytest.raises(IntegrityError, match="is not one of schema version 2; make it anew"):
         open_dataset(dataset.uri, "audio")

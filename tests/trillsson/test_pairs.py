@@ -9,7 +9,7 @@ import pytest
 from trillsson.config import Framing
 from trillsson.errors import IntegrityError
 from trillsson.pairs import DatasetPair, open_pair, read_pair
-from trillsson.records import AudioRecord, EmbeddingRecord, decode_clip
+from trillsson.records import AudioRecord, EmbeddingRecord
 
 CONTENT = {"framing": Framing().model_dump(mode="json")}
 MakePair = Callable[[str, str], DatasetPair]
@@ -29,7 +29,7 @@ def make_pair(store_pair: Callable[..., tuple[str, str]], tmp_path: Path) -> Mak
 
 def keys_of(pair: DatasetPair, cache: Path) -> list[str]:
     (shards,) = pair.shards
-    return [clip.key for clip, _ in read_pair(shards, decode_clip, cache=cache)]
+    return [clip.key for clip, _ in read_pair(shards, cache=cache)]
 
 
 def test_clips_come_with_their_rows(make_pair: MakePair, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Records: round trips, a golden encoding, and damage."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +9,20 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trillsson.digests import file_digest
 from trillsson.errors import IntegrityError, TransientError
 from trillsson.records import (
     AudioRecord,
-    Clip,
     EmbeddingRecord,
+    IndexedClip,
+    Placed,
     decode_audio,
-    decode_clip,
     decode_embedding,
+    decode_index,
     encode_audio,
     encode_embedding,
+    encode_index,
+    index_clip,
     read_shard,
     write_shard,
 )
@@ -35,6 +40,13 @@ def record(**changes: object) -> AudioRecord:
         "labels": {"digit": "7"},
     }
     return AudioRecord(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_an_entry_of_the_index_is_one_line_of_json() -> None:
+    assert encode_index([index_clip(encode_audio(record()))]) == (
+        b'{"key":"c/a.wav#0","labels":{"digit":"7"},"samples":3,'
+        b'"sha256":"b66c70b0be777700929b0bc297897e498634b86a636e9108ae7beb242f11ebed","speaker":"ann","split":"train"}\n'
+    )
 
 
 def test_an_audio_record_is_the_example_of_the_contract() -> None:
@@ -55,7 +67,10 @@ def test_audio_round_trip(key: str, speaker: str, split: str, labels: dict[str, 
     made = record(key=key, speaker=speaker, split=split, labels=labels, audio=audio)
     found = decode_audio(encode_audio(made))
     np.testing.assert_array_equal(found.audio, audio)
-    assert decode_clip(encode_audio(made)) == Clip(key=key, speaker=speaker, split=split, labels=labels)
+    entry = index_clip(encode_audio(made))
+    digest = hashlib.sha256((np.arange(samples, dtype="<i2") * 512).tobytes()).hexdigest()
+    assert entry == IndexedClip(key=key, speaker=speaker, split=split, labels=labels, samples=samples, sha256=digest)
+    assert list(decode_index(encode_index([entry, entry]))) == [entry, entry]
     assert encode_audio(found) == encode_audio(made)
 
 
@@ -78,15 +93,17 @@ def test_other_bytes_are_no_record() -> None:
     with pytest.raises(IntegrityError, match=r"a record is no tf\.train\.Example"):
         decode_audio(b"\xff\xff\xff")
     with pytest.raises(IntegrityError, match=r"a record is no audio record, it lacks 'key'"):
-        decode_clip(b"")
+        index_clip(b"")
     with pytest.raises(IntegrityError, match="a record is no embedding record"):
         decode_embedding(encode_audio(record()))
 
 
 def test_a_shard_is_written_once_and_read_back(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
-    write_shard(storage, "a/x.tfrecord", [b"one", b"two"])
-    write_shard(storage, "a/x.tfrecord", [b"other"])
+    first = write_shard(storage, "a/x.tfrecord", [b"one", b"two"])
+    assert first == Placed(file_digest(tmp_path / "a/x.tfrecord"), own=True)
+    assert write_shard(storage, "a/x.tfrecord", [b"one", b"two"]) == first
+    assert write_shard(storage, "a/x.tfrecord", [b"other"]) == first._replace(own=False)
     assert list(read_shard(tmp_path / "a/x.tfrecord")) == [b"one", b"two"]
     assert storage.list() == ["a/x.tfrecord"]
 
@@ -106,4 +123,4 @@ def test_a_failing_source_leaves_no_shard(tmp_path: Path) -> None:
 
     with pytest.raises(TransientError, match="lost"):
         write_shard(LocalStorage(tmp_path), "x.tfrecord", records())  # type: ignore[arg-type]
-    assert list(tmp_path.iterdir()) == []
+    assert LocalStorage(tmp_path).list() == []

@@ -3,7 +3,7 @@
 import pytest
 
 from trillsson.errors import InputError
-from trillsson.splits import normalise_split, words_for
+from trillsson.splits import is_split, normalise_split, words_for
 
 
 @pytest.mark.parametrize(
@@ -13,8 +13,10 @@ from trillsson.splits import normalise_split, words_for
 def test_words(word: str, split: str) -> None:
     assert normalise_split(word, where="here") == split
     assert word.strip().lower() in words_for(split)  # type: ignore[arg-type]
+    assert is_split(word)
 
 
 def test_an_unknown_word() -> None:
     with pytest.raises(InputError, match=r"^row 3 has split 'fold1'; use one of dev, eval, test, testing, train, "):
         normalise_split("fold1", where="row 3")
+    assert not is_split("fold1")

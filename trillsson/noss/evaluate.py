@@ -22,7 +22,7 @@ from trillsson.noss.results import ModelResult, Role, parse_result
 from trillsson.noss.tasks import TaskData
 from trillsson.pairs import DatasetPair, open_pairs, read_pair
 from trillsson.progress import bar
-from trillsson.records import Clip, decode_clip
+from trillsson.records import Clip
 from trillsson.storage import join, open_file, open_storage
 from trillsson.teachers import open_embedder
 from trillsson.teachers.hub import local_path
@@ -61,13 +61,15 @@ def run(spec: EvaluateSpec) -> str:
     """Evaluates a model and returns the URI of its result's JSON, or finds what an earlier run left.
 
     Raises:
-        InputError: a task's data do not fit it.
+        InputError: a task's data do not fit it, or the model has no embedding of one of its clips.
         IntegrityError: data do not match their manifests.
     """
     asked = {task.corpus for task in spec.tasks.values()}
     pairs = [pair for pair in open_pairs(spec.audio, spec.embeddings) if pair.corpus in asked]
     if lacking := sorted(asked - {pair.corpus for pair in pairs}):
         raise InputError(f"the tasks want corpus {lacking[0]!r}, which none of the datasets is of; give it too")
+    for pair in pairs:
+        _require_embeddings(pair, spec.tasks, model=spec.name)
     storage = open_storage(spec.workdir)
     path = f"results/{spec.name}/{_identity(spec, pairs)}.json"
     if storage.read(path) is None:
@@ -139,11 +141,25 @@ def _provenance(pairs: Sequence[DatasetPair], bundle: Bundle | None) -> dict[str
     return {**datasets, BUNDLE: bundle.digest} if bundle else datasets
 
 
+def _require_embeddings(pair: DatasetPair, tasks: Mapping[str, Task], *, model: str) -> None:
+    """Refuses embeddings that lack a clip of some task: models are compared on the same clips only."""
+    wanted = {name: task for name, task in tasks.items() if task.corpus == pair.corpus}
+    for shards in pair.shards:
+        rejects = {reject.key: reject.reason for reject in shards.embeddings.rejects()}
+        for clip in shards.audio.clips() if rejects else ():
+            needing = [name for name, task in wanted.items() if _split_word(clip, task)]
+            if clip.key in rejects and needing:
+                lack = f"{model} has no embedding of {clip.key} ({rejects[clip.key]}), which task {needing[0]} needs"
+                raise InputError(
+                    f"{lack}: models are compared on the same clips; mend the model, or take the clip out of the corpus"
+                )
+
+
 def _read_corpus(pair: DatasetPair) -> _Corpus:
     clips, rows = [], []
     with tempfile.TemporaryDirectory(prefix="trillsson-") as cache:
         for shards in pair.shards:
-            for clip, embeddings in read_pair(shards, decode_clip, cache=Path(cache)):
+            for clip, embeddings in read_pair(shards, cache=Path(cache)):
                 clips.append(clip)
                 rows.append(embeddings.mean(axis=0))
     return _Corpus(tuple(clips), np.stack(rows))
@@ -152,8 +168,8 @@ def _read_corpus(pair: DatasetPair) -> _Corpus:
 def _task_data(corpora: Mapping[str, _Corpus], task: Task, *, name: str) -> TaskData:
     """Picks the clips that carry the task's label."""
     corpus = corpora[task.corpus]
-    splits = [clip.labels.get(task.split, "") if task.split else clip.split for clip in corpus.clips]
-    rows = [row for row, clip in enumerate(corpus.clips) if task.label in clip.labels and splits[row]]
+    splits = [_split_word(clip, task) for clip in corpus.clips]
+    rows = [row for row, split in enumerate(splits) if split]
     if not rows:
         known = sorted({label for clip in corpus.clips for label in clip.labels})
         wanted = f"label {task.label!r} and a split in column {task.split or 'split'!r}"
@@ -166,6 +182,13 @@ def _task_data(corpora: Mapping[str, _Corpus], task: Task, *, name: str) -> Task
         speakers=tuple(clip.speaker for clip in clips),
         splits=tuple(splits[row] for row in rows),
     )
+
+
+def _split_word(clip: Clip, task: Task) -> str:
+    """Returns what the data set calls the clip's split in a task; empty where the clip is not in it."""
+    if task.label not in clip.labels:
+        return ""
+    return clip.labels.get(task.split, "") if task.split else clip.split
 
 
 def _sizes(embedder: Embedder, formats: Mapping[str, int] | None) -> dict[str, float] | None:

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 
 from trillsson.noss.metrics import higher_is_better
 from trillsson.noss.results import ModelResult, Role, metric_title
-
-WIDTH = 360
-"""Width of a picture: about that of a phone, so that its text is hardly shrunk there."""
+from trillsson.pages.shapes import PICTURE_WIDTH, Tick
 
 _MARGIN = 14
 _ROW = 46
@@ -22,14 +20,6 @@ _AXIS = 42
 """Room below the rows for the numbers of the axis and for the word chance."""
 _LONGEST_NAME = 27
 """Letters of a model's name that fit beside its score."""
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A number on the axis."""
-
-    x: float
-    text: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +68,7 @@ def picture(results: Sequence[ModelResult], *, task: str) -> Picture:
     rising = higher_is_better(first.metric)
     # Scores of accuracy fill their whole range; error rates are small, and theirs ends above the worst of them.
     top = 1.0 if rising else max(0.5, math.ceil(10 * max(score.high for score in scores)) / 10)
-    start, end = float(_MARGIN), float(WIDTH - _MARGIN)
+    start, end = float(_MARGIN), float(PICTURE_WIDTH - _MARGIN)
 
     def place(value: float) -> float:
         share = value / top if rising else 1 - value / top
@@ -106,7 +96,7 @@ def picture(results: Sequence[ModelResult], *, task: str) -> Picture:
         task=task,
         metric=metric_title(first.metric),
         summary=f"{metric_title(first.metric)}, chance {first.chance:.2f}. {said}.",
-        width=WIDTH,
+        width=PICTURE_WIDTH,
         height=len(marks) * _ROW + _AXIS,
         start=start,
         end=end,
@@ -121,9 +111,9 @@ def picture(results: Sequence[ModelResult], *, task: str) -> Picture:
 
 def _anchor(x: float) -> str:
     """Which end of a text stands at `x`, so that the text stays inside the picture."""
-    if x < WIDTH / 5:
+    if x < PICTURE_WIDTH / 5:
         return "start"
-    return "end" if x > WIDTH * 4 / 5 else "middle"
+    return "end" if x > PICTURE_WIDTH * 4 / 5 else "middle"
 
 
 def _shortened(name: str) -> str:

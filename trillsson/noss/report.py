@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from statistics import median
 
 from trillsson.config import SAMPLE_RATE, Gate, Release
 from trillsson.errors import InputError
+from trillsson.noss.audio_report import CorpusAudio
 from trillsson.noss.gate import Verdict, keeps, kept_by_task
 from trillsson.noss.metrics import higher_is_better
 from trillsson.noss.pictures import picture
 from trillsson.noss.results import ModelResult, formats, in_order, metric_title, task_names
 from trillsson.noss.tasks import Carved
+from trillsson.pages.rendering import render_page
 
 _CARVED: dict[Carved, str] = {
     "given": "the set’s own",
@@ -49,7 +50,12 @@ class _TaskRow:
 
 
 def render(
-    results: Sequence[ModelResult], *, release: Release, verdicts: Sequence[Verdict], context: Mapping[str, str]
+    results: Sequence[ModelResult],
+    *,
+    release: Release,
+    verdicts: Sequence[Verdict],
+    audio: Sequence[CorpusAudio],
+    context: Mapping[str, str],
 ) -> str:
     """Renders the report as one self-contained HTML page, the same bytes for the same arguments.
 
@@ -57,13 +63,12 @@ def render(
         results: every model that was evaluated.
         release: the release; its tasks must be those of the results.
         verdicts: what the gate said, at most one a student; none where the release has no gate.
+        audio: the corpora, in the order they are shown.
         context: further facts to print, such as versions and the machine, by name.
 
     Raises:
         InputError: the results cannot be compared, a task is not in the release, or a verdict is of no student here.
     """
-    from jinja2 import Environment, StrictUndefined
-
     ordered = in_order(results)
     tasks = task_names(ordered)
     for task in tasks:
@@ -77,9 +82,9 @@ def render(
         if name not in {student.name for student in students}:
             raise InputError(f"verdict on {name!r} has no result of a student of that name; give both")
     cards = [_student(student, ordered, gate=release.gate, verdict=judged.get(student.name)) for student in students]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("trillsson.noss").joinpath("report.html.j2").read_text(encoding="utf-8"))
-    return template.render(
+    return render_page(
+        "trillsson.noss",
+        "report.html.j2",
         release=release,
         headline=_headline(cards, release=release),
         results=ordered,
@@ -92,6 +97,7 @@ def render(
         exports=sorted({name for result in ordered for name in result.parity}),
         penalties=", ".join(f"{penalty:g}" for penalty in sorted(set(release.evaluation.penalties))),
         window_seconds=release.framing.window / SAMPLE_RATE,
+        audio=audio,
         context=dict(context),
     )
 

@@ -5,7 +5,7 @@ training sees exactly what an uninterrupted one would have seen.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -30,6 +30,8 @@ _SHUFFLED_WINDOWS = 4096
 
 _SHARDS_AT_ONCE = 4
 Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
+IsOneOf = Callable[["tf.Tensor"], "tf.Tensor"]
+"""Takes a key, a string scalar, and returns a bool scalar."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,15 @@ class Windows:
         files: paths of the audio and the target file of every pair of shards.
         columns: split columns of any task.
         relevant: `[shards, columns]` bool: which of the columns count for each shard.
-        rejected: keys of clips without targets.
+        rejected: tells by its key, inside a graph, whether a clip has no targets.
+        excluded: the same, whether it is to be left out of every part.
     """
 
     files: tuple[tuple[str, str], ...]
     columns: tuple[str, ...]
     relevant: NDArray[np.bool_]
-    rejected: tuple[str, ...]
+    rejected: IsOneOf
+    excluded: IsOneOf
     framing: Framing
     standardiser: Standardiser
     training: Training
@@ -110,16 +114,14 @@ class Windows:
     def _shard(self, audio: "tf.Tensor", targets: "tf.Tensor", relevant: "tf.Tensor", *, part: Split) -> Any:
         import tensorflow as tf
 
-        clips = tf.data.TFRecordDataset(audio).map(self._parse_clip)
-        if self.rejected:
-            clips = clips.filter(lambda key, *_: tf.reduce_all(tf.not_equal(key, tf.constant(self.rejected))))
-        pairs = tf.data.Dataset.zip((clips, tf.data.TFRecordDataset(targets).map(self._parse_target)))
+        answered = tf.data.TFRecordDataset(audio).map(self._parse_clip).filter(lambda key, *_: ~self.rejected(key))
+        pairs = tf.data.Dataset.zip((answered, tf.data.TFRecordDataset(targets).map(self._parse_target)))
 
         def wanted(clip: Any, target: Any) -> "tf.Tensor":
             key, splits, _ = clip
             same = tf.debugging.assert_equal(key, target[0], "audio and targets are not of the same clip")
             with tf.control_dependencies([same]):
-                return in_part(part, key, tf.where(relevant, splits, ""), self.training)
+                return in_part(part, key, tf.where(relevant, splits, ""), self.training) & ~self.excluded(key)
 
         return pairs.filter(wanted).flat_map(self._cut)
 
@@ -160,6 +162,7 @@ def open_windows(
     training: Training,
     *,
     tasks: dict[str, Task],
+    excluded: Iterable[str],
     standardiser: Standardiser,
     framing: Framing,
     cache: Path,
@@ -170,6 +173,7 @@ def open_windows(
         pairs: audio and target datasets.
         training: names the corpora.
         tasks: say which clips are test clips.
+        excluded: keys of clips that are not learnt from.
         standardiser: standardises the targets.
         framing: how the model's windows are cut; must be how the targets' were.
         cache: where shards on `gs://` are copied to.
@@ -197,8 +201,21 @@ def open_windows(
         ),
         columns=columns[1:],
         relevant=np.array([[column in by_corpus[shard.corpus] for column in columns] for shard in shards]),
-        rejected=tuple(sorted(key for pair in learnt for key in pair.rejected())),
+        rejected=_is_one_of([key for pair in learnt for key in pair.rejected()]),
+        excluded=_is_one_of(list(excluded)),
         framing=framing,
         standardiser=standardiser,
         training=training,
     )
+
+
+def _is_one_of(keys: Sequence[str]) -> IsOneOf:
+    """Returns a lookup in a hash table. To be called outside graphs."""
+    import tensorflow as tf
+
+    if not keys:  # which the table would refuse
+        return lambda key: tf.zeros_like(key, tf.bool)
+    entries = tf.lookup.KeyValueTensorInitializer(tf.constant(keys, tf.string), tf.ones(len(keys), tf.int32))
+    table = tf.lookup.StaticHashTable(entries, default_value=0)
+    # The table lives as long as this closure: TensorFlow drops it with its Python object, whatever graph still uses it.
+    return lambda key: tf.greater(table.lookup(key), 0)

@@ -27,11 +27,11 @@ from trillsson.config import SAMPLE_RATE, Framing, Name, Spec, Student, Training
 from trillsson.digests import SHORT, digest_of
 from trillsson.embedder import Embeddings
 from trillsson.folders import commit_folder, find_folder, local_folder
-from trillsson.pairs import open_pairs, read_pair
+from trillsson.pairs import open_pairs, read_heard
 from trillsson.progress import Stopwatch, say
-from trillsson.records import decode_audio
 from trillsson.storage import join, open_storage
 from trillsson.training.checkpoints import unpack_variables
+from trillsson.training.exclusions import read_screened
 from trillsson.training.targets import Standardiser, read_statistics
 from trillsson.training.train import WEIGHTS as TRAINED
 from trillsson.training.train import build_model
@@ -48,6 +48,7 @@ class ExportSpec(Spec):
     training: Training
     trained: str
     statistics: str
+    screened: str
     audio: tuple[str, ...]
     targets: tuple[str, ...]
     framing: Framing
@@ -134,7 +135,7 @@ def write_saved_model(model: Any, path: Path, *, framing: Framing) -> None:
         rows = model(tf.reshape(windows, [-1, framing.window]), training=False)
         return tf.reduce_mean(tf.reshape(rows, [batch, count, rows.shape[-1]]), axis=1)
 
-    _save(model, path, serve, shape=[None, None])
+    save_model(model, path, serve, shape=[None, None])
 
 
 def write_tflite(model: Any, path: Path, *, window: int) -> None:
@@ -145,11 +146,11 @@ def write_tflite(model: Any, path: Path, *, window: int) -> None:
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory(prefix="trillsson-") as folder:
-        _save(model, Path(folder), lambda waveform: model(waveform, training=False), shape=[1, window])
+        save_model(model, Path(folder), lambda waveform: model(waveform, training=False), shape=[1, window])
         path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
 
 
-def _save(model: Any, path: Path, serve: Callable[[Any], Any], *, shape: list[int | None]) -> None:
+def save_model(model: Any, path: Path, serve: Callable[[Any], Any], *, shape: list[int | None]) -> None:
     """Saves a function of a model's as a SavedModel with one signature, `serving_default`.
 
     A plain `tf.Module` holds the variables: Keras' `ExportArchive` (3.15) writes every one of them twice.
@@ -209,10 +210,12 @@ def probe_clip() -> Audio:
 
 
 def _real_clips(spec: ExportSpec, cache: Path) -> Iterator[Audio]:
-    """Yields the first clips of the first training corpus."""
+    """Yields the first clips of the first training corpus, but for those that screening excluded."""
+    excluded = read_screened(spec.screened).keys
     for pair in open_pairs(spec.audio, spec.targets):
         if pair.corpus in spec.training.corpora:
-            shards = (read_pair(shard, decode_audio, cache=cache) for shard in pair.shards)
-            for clip, _ in islice(chain.from_iterable(shards), _PARITY_CLIPS):
+            shards = (read_heard(shard, cache=cache) for shard in pair.shards)
+            learnt = (clip for clip, _ in chain.from_iterable(shards) if clip.key not in excluded)
+            for clip in islice(learnt, _PARITY_CLIPS):
                 yield clip.audio
             return

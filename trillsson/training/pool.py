@@ -21,20 +21,33 @@ def split_columns(corpus: str, tasks: Mapping[str, Task]) -> tuple[str, ...]:
     return tuple(sorted({task.split for task in tasks.values() if task.corpus == corpus and task.split}))
 
 
-def part_of(clip: Clip, columns: Iterable[str], training: Training) -> Split:
-    """Decides what training uses a clip for, from the clip alone, so that every job decides alike.
+def is_test(clip: Clip, columns: Iterable[str]) -> bool:
+    """Tells whether any task tests on a clip.
 
     Args:
         clip: what is known of the clip.
         columns: the split columns of the corpus's tasks; a clip that is test in any, or in its own split, is test.
-        training: says which share of the other clips validates, whatever a task uses them for.
 
     Raises:
         InputError: a split is called by a word that is not known.
     """
     splits = {"split": clip.split, **{column: clip.labels.get(column, "") for column in columns}}
     named = {normalise_split(word, where=f"column {column!r} of {clip.key}") for column, word in splits.items() if word}
-    if "test" in named:
+    return "test" in named
+
+
+def part_of(clip: Clip, columns: Iterable[str], training: Training) -> Split:
+    """Decides what training uses a clip for, from the clip alone, so that every job decides alike.
+
+    Args:
+        clip: what is known of the clip.
+        columns: as for `is_test`.
+        training: says which share of the other clips validates, whatever a task uses them for.
+
+    Raises:
+        InputError: a split is called by a word that is not known.
+    """
+    if is_test(clip, columns):
         return "test"
     return "validation" if bool(_held_out(clip.key, training)) else "train"
 

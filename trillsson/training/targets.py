@@ -62,19 +62,19 @@ def read_statistics(folder: Path) -> Statistics:
         mean, scale, windows = (told[name].numpy()[0] for name in ("mean", "scale", "windows"))
     except (OSError, KeyError, ValueError, AttributeError) as error:
         raise IntegrityError(f"{folder} holds no statistics ({error}); run the statistics step again") from error
-    assets = (folder / LABELS / _ASSETS).glob(vocabulary_name("*", held_out=False))
-    tasks = sorted(asset.name.removesuffix(vocabulary_name("", held_out=False)) for asset in assets)
-    vocabularies = {task: read_vocabulary(folder / LABELS, task, held_out=False) for task in tasks}
+    assets = (folder / LABELS / _ASSETS).glob(vocabulary_name("*"))
+    tasks = sorted(asset.name.removesuffix(vocabulary_name("")) for asset in assets)
+    vocabularies = {task: read_vocabulary(folder / LABELS, task) for task in tasks}
     return Statistics(Standardiser(mean, scale), int(windows[0]), vocabularies)
 
 
-def vocabulary_name(task: str, held_out: bool) -> str:
-    """Returns the name of the asset with a task's labels in train, or in validation and test."""
-    return f"{task}_held_out" if held_out else f"{task}_train"
+def vocabulary_name(task: str) -> str:
+    """Returns the name of the asset with a task's labels in train."""
+    return f"{task}_train"
 
 
-def read_vocabulary(folder: Path, task: str, *, held_out: bool) -> tuple[str, ...]:
+def read_vocabulary(folder: Path, task: str) -> tuple[str, ...]:
     """Reads one vocabulary of the labels' transform in `folder`, sorted."""
-    asset = folder / _ASSETS / vocabulary_name(task, held_out)
+    asset = folder / _ASSETS / vocabulary_name(task)
     words = asset.read_text(encoding="utf-8").split("\n")[:-1]
     return tuple(sorted(word for word in words if word != _NO_WORDS))

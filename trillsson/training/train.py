@@ -24,6 +24,7 @@ from trillsson.storage import join, open_storage
 from trillsson.training.board import open_board
 from trillsson.training.checkpoints import pack_variables, restore_checkpoint, save_checkpoint
 from trillsson.training.data import Batch, Windows, open_windows
+from trillsson.training.exclusions import Screened, read_screened
 from trillsson.training.pool import split_columns
 from trillsson.training.targets import Statistics, read_statistics
 
@@ -42,6 +43,7 @@ class TrainSpec(Spec):
     audio: tuple[str, ...]
     targets: tuple[str, ...]
     statistics: str
+    screened: str = Field(description="the folder that the screening of the audio left")
     framing: Framing
     workdir: str
 
@@ -60,11 +62,14 @@ def run(spec: TrainSpec) -> str:
     """Trains a student and returns the URI of the folder with its weights, or finds what an earlier run left.
 
     Raises:
-        InputError: there is too little to learn from, or the loss is no longer finite.
+        InputError: the audio was not screened for this, there is too little to learn from, or the loss is no longer
+            finite.
         IntegrityError: data do not match their manifests.
     """
     pairs = [pair for pair in open_pairs(spec.audio, spec.targets) if pair.corpus in spec.training.corpora]
-    uri = join(open_storage(spec.workdir).uri, "training", spec.name, _identity(spec, pairs))
+    screened = read_screened(spec.screened)
+    screened.check([pair.audio for pair in pairs], corpora=spec.training.corpora, tasks=spec.tasks)
+    uri = join(open_storage(spec.workdir).uri, "training", spec.name, _identity(spec, pairs, screened))
     if found := find_folder(uri):
         return found
     watch = Stopwatch()
@@ -74,6 +79,7 @@ def run(spec: TrainSpec) -> str:
             pairs,
             spec.training,
             tasks=spec.tasks,
+            excluded=screened.keys,
             standardiser=statistics.standardiser,
             framing=spec.framing,
             cache=Path(folder) / "shards",
@@ -95,7 +101,7 @@ def build_model(student: Student, *, dim: int, framing: Framing, seed: int) -> A
     return build_student(student.architecture, dim=dim, window=framing.window, seed=seed)
 
 
-def _identity(spec: TrainSpec, pairs: Sequence[DatasetPair]) -> str:
+def _identity(spec: TrainSpec, pairs: Sequence[DatasetPair], screened: Screened) -> str:
     return digest_of(
         {
             "step": "train",
@@ -105,6 +111,7 @@ def _identity(spec: TrainSpec, pairs: Sequence[DatasetPair]) -> str:
             "datasets": [(pair.audio.id, pair.embeddings.id) for pair in pairs],
             # The statistics follow from these; of the tasks, only which clips they test on matters.
             "test_columns": {pair.corpus: split_columns(pair.corpus, spec.tasks) for pair in pairs},
+            "excluded": screened.digest,
             "code": [trillsson.__version__, version("keras"), version("tensorflow")],
         }
     )[:SHORT]

@@ -1,89 +1,139 @@
-"""Reads a folder of audio files, with an optional CSV of labels, as the items of an audio dataset."""
+"""A folder of audio files, with an optional table of labels: the layout for data of one's own."""
 
 import csv
 import io
+import json
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
 
-from pydantic import Field
-
-from trillsson.audio import EXTENSIONS
-from trillsson.config import FolderCorpus, Spec
+from pipelines.beam.corpora.reader import About, FileReader, Item
+from trillsson.audio import EXTENSIONS, UNSUPPORTED
+from trillsson.config import FolderCorpus
 from trillsson.errors import InputError
-from trillsson.storage import Storage, open_storage
+from trillsson.storage import FileInfo, open_storage
+
+ABOUT = About(
+    name="your own recordings",
+    get="nothing: any folder or gs:// prefix with audio in it, at any depth",
+    licence="yours",
+    size="any",
+    layout="**/<any name>.wav|.flac|.ogg|.opus|.mp3|.aiff|...\nlabels.csv or labels.jsonl (optional)",
+)
+
+Row = Mapping[str, str]
 
 
-class AudioFile(Spec):
-    """One file of a corpus: its path below the folder, and what the CSV says of it."""
+class FolderReader(FileReader):
+    """Reads a `FolderCorpus`: each file of it is an item, joined with its row of the table.
 
-    path: str
-    speaker: str = ""
-    split: str = ""
-    labels: dict[str, str] = Field({}, description="column -> value; empty cells are left out")
-
-
-def list_files(corpus: FolderCorpus) -> tuple[AudioFile, ...]:
-    """Lists the audio files of a corpus in path order, joined with their rows of the CSV.
-
-    Raises:
-        InputError: the folder is missing or empty, a row has no file or a file no row, or the CSV lacks a column.
+    A row without a file is a reject `missing`, a file without a row a reject `unlisted`.
     """
-    storage = open_storage(corpus.path)
-    paths = [path for path in storage.list() if posixpath.splitext(path)[1].lower() in EXTENSIONS]
-    if not paths:
-        kinds = ", ".join(sorted(EXTENSIONS))
-        raise InputError(
-            f"corpus folder {storage.uri} does not exist, or holds no audio; give a folder with {kinds} files"
-        )
-    for path in paths:
-        if not path.isprintable():
-            raise InputError(f"{storage.uri} has a file {path!r}, whose name is not printable UTF-8; rename it")
-    if corpus.csv is None:
-        return tuple(AudioFile(path=path) for path in paths)
-    rows = _read_rows(storage, corpus)
-    where = f"{storage.uri}/{corpus.csv}"
-    _refuse(sorted(rows.keys() - set(paths)), f"{where} has rows without a file", "add the files or remove the rows")
-    _refuse(sorted(set(paths) - rows.keys()), f"{where} has no row for some files", "add rows or remove the files")
-    return tuple(_labelled(path, rows[path], corpus) for path in paths)
+
+    def __init__(self, spec: FolderCorpus) -> None:
+        super().__init__(spec.path)
+        self._spec = spec
+
+    def items(self) -> Iterator[Item]:
+        files = {path: file for path, file in self._files().items() if self._wanted(path)}
+        if not files:
+            kinds = ", ".join(sorted(EXTENSIONS))
+            hint = "" if self._spec.include == ("*",) else f" that matches include {', '.join(self._spec.include)}"
+            raise InputError(
+                f"corpus folder {self._root} does not exist, or holds no audio{hint}; give a folder with {kinds} files"
+            )
+        for path in files:
+            if not path.isprintable():
+                raise InputError(f"{self._root} has a file {path!r}, whose name is not printable UTF-8; rename it")
+        table = self._spec.csv or self._spec.jsonl
+        rows = None if table is None else self._rows(table)
+        for path in sorted(files.keys() | (rows or {}).keys()):
+            yield self._item(path, files.get(path), rows)
+
+    def _wanted(self, path: str) -> bool:
+        if posixpath.splitext(path)[1].lower() not in EXTENSIONS | UNSUPPORTED:
+            return False
+        return _matches(path, self._spec.include) and not _matches(path, self._spec.exclude)
+
+    def _item(self, path: str, file: FileInfo | None, rows: Mapping[str, Row] | None) -> Item:
+        if file is None:
+            detail = f"{self._spec.csv or self._spec.jsonl} has a row for it"
+            return Item(key=path, path=path, size=0, stamp="", reject="missing", detail=detail)
+        known: dict[str, Any] = {"key": path, "path": path, "size": file.size, "stamp": file.stamp}
+        if rows is None:
+            return Item(**known)
+        if path not in rows:
+            detail = f"{self._spec.csv or self._spec.jsonl} has no row for it"
+            return Item(**known, reject="unlisted", detail=detail)
+        return Item(**known, **_labels(rows[path], self._spec))
+
+    def _rows(self, table: str) -> Mapping[str, Row]:
+        """Maps each path that a table names, and that is wanted, to its row."""
+        where = f"{self._root}/{table}"
+        data = open_storage(self._root).read(table)
+        key = "csv" if self._spec.csv else "jsonl"
+        if data is None:
+            raise InputError(f"{where} does not exist; correct `{key}` or leave it out")
+        try:
+            text = data.decode("utf-8-sig")
+            numbered = list(_csv_rows(text, where) if self._spec.csv else _jsonl_rows(text, where))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"{where} is not a UTF-8 {key.upper()} file: {error}; mend it") from error
+        columns = list(dict.fromkeys(column for _, row in numbered for column in row))
+        for column in filter(None, [self._spec.speaker, self._spec.split, *(self._spec.labels or ())]):
+            if numbered and column not in columns:
+                raise InputError(f"{where} has no column {column!r}; it has {', '.join(columns) or 'none'}")
+        by_path: dict[str, Row] = {}
+        for number, row in numbered:
+            path = posixpath.normpath(row[columns[0] if self._spec.csv else "path"])
+            if path in by_path:
+                raise InputError(f"{where} line {number} names {path!r} a second time; keep one row a file")
+            by_path[path] = row
+        return {path: row for path, row in by_path.items() if self._wanted(path)}
 
 
-def _read_rows(storage: Storage, corpus: FolderCorpus) -> Mapping[str, Mapping[str, str]]:
-    """Maps each path of the CSV's first column to its row."""
-    where = f"{storage.uri}/{corpus.csv}"
-    data = storage.read(corpus.csv or "")
-    if data is None:
-        raise InputError(f"{where} does not exist; correct `csv` or leave it out")
-    try:
-        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig")), strict=True, restkey="", restval="")
-        rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{where} is not a UTF-8 CSV file: {error}; mend it") from error
-    columns = list(reader.fieldnames or ())
-    wanted = [corpus.speaker, corpus.split, *(corpus.labels or ())]
-    for column in filter(None, wanted):
-        if column not in columns:
-            raise InputError(f"{where} has no column {column!r}; it has {', '.join(columns) or 'none'}")
-    by_path: dict[str, Mapping[str, str]] = {}
-    for number, row in enumerate(rows, start=2):
-        path = posixpath.normpath(row[columns[0]])
+def _csv_rows(text: str, where: str) -> Iterator[tuple[int, Row]]:
+    reader = csv.DictReader(io.StringIO(text), strict=True, restkey="", restval="")
+    for number, row in enumerate(reader, start=2):
         if "" in row:
             raise InputError(f"{where} line {number} has more cells than the header; mend it")
-        if path in by_path:
-            raise InputError(f"{where} line {number} names {path!r} a second time; keep one row a file")
-        by_path[path] = row
-    return by_path
+        yield number, row
 
 
-def _labelled(path: str, row: Mapping[str, str], corpus: FolderCorpus) -> AudioFile:
-    columns = corpus.labels if corpus.labels is not None else tuple(row)[1:]
-    return AudioFile(
-        path=path,
-        speaker=row[corpus.speaker].strip() if corpus.speaker else "",
-        split=row[corpus.split].strip() if corpus.split else "",
-        labels={column: row[column].strip() for column in columns if row[column].strip()},
-    )
+def _jsonl_rows(text: str, where: str) -> Iterator[tuple[int, Row]]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{where} line {number} is not JSON: {error}; mend it") from error
+        if not isinstance(row, dict) or not isinstance(row.get("path"), str):
+            raise InputError(f"{where} line {number} is no object with a string `path`; mend it")
+        yield number, {column: _text(value, column, f"{where} line {number}") for column, value in row.items()}
 
 
-def _refuse(paths: list[str], what: str, fix: str) -> None:
-    if paths:
-        raise InputError(f"{what}: {len(paths)}, first {paths[0]!r}; {fix}")
+def _text(value: object, column: str, where: str) -> str:
+    """Writes a JSON value as a CSV would hold it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise InputError(f"{where} has {value!r} in {column!r}; give a string, a number or a bool")
+
+
+def _labels(row: Row, spec: FolderCorpus) -> Mapping[str, Any]:
+    path_column = next(iter(row)) if spec.csv else "path"
+    columns = spec.labels if spec.labels is not None else tuple(column for column in row if column != path_column)
+    return {
+        "speaker": row.get(spec.speaker, "").strip() if spec.speaker else "",
+        "split": row.get(spec.split, "").strip() if spec.split else "",
+        "labels": {column: value for column in columns if (value := row.get(column, "").strip())},
+    }
+
+
+def _matches(path: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(path, pattern) for pattern in patterns)

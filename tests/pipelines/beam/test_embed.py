@@ -1,23 +1,25 @@
 """embed: aligned with the audio, the same in any batch, resumable, and honest about what is not finite."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipelines.beam import embed
-from pipelines.beam.embed import EmbedSpec, embed_clips, run
+from pipelines.beam import embed, embed_shard
+from pipelines.beam.embed import EmbedSpec, run
 from pipelines.beam.prepare import PrepareSpec
 from pipelines.beam.prepare import run as prepare
 from trillsson.audio import frame
-from trillsson.config import FolderCorpus, Framing, LogMelBaseline
+from trillsson.config import Embedding, FolderCorpus, Framing, LogMelBaseline
 from trillsson.datasets import open_dataset
 from trillsson.embedder import Embeddings, Windows
 from trillsson.errors import InputError
-from trillsson.pairs import open_pair, read_pair
+from trillsson.pairs import open_pair, read_heard
 from trillsson.records import AudioRecord, decode_audio
 from trillsson.teachers import open_embedder
 
+RefuseWork = Callable[..., None]
 FRAMING = Framing(window=16_000, hop=8_000)
 
 
@@ -33,7 +35,7 @@ def test_every_clip_has_one_row_a_window_in_the_order_of_the_audio(spec: EmbedSp
     (uri,) = run(spec)
     pair = open_pair(spec.audio[0], uri)
     embedder = open_embedder(spec.embedder, FRAMING)
-    clips = [each for shard in pair.shards for each in read_pair(shard, decode_audio, cache=tmp_path)]
+    clips = [each for shard in pair.shards for each in read_heard(shard, cache=tmp_path)]
     assert len(clips) == 24
     assert pair.framing == FRAMING
     for clip, rows in clips:
@@ -42,12 +44,12 @@ def test_every_clip_has_one_row_a_window_in_the_order_of_the_audio(spec: EmbedSp
 
 
 def test_the_same_bytes_anywhere_and_nothing_twice(
-    spec: EmbedSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spec: EmbedSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuse_work: RefuseWork
 ) -> None:
     (first,) = run(spec)
     (second,) = run(spec.model_copy(update={"workdir": str(tmp_path / "other")}))
     assert Path(first).read_bytes() == Path(second).read_bytes()
-    monkeypatch.setattr(embed, "embed_shard", None)
+    monkeypatch.setattr(embed, "make_shards", refuse_work)
     assert run(spec) == (first,)
 
 
@@ -68,33 +70,59 @@ class Flawed:
         return rows
 
 
-def test_embeddings_that_are_not_finite_stop_the_step_by_their_clip(
-    spec: EmbedSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(embed, "open_embedder", lambda spec, framing: Flawed())
+@pytest.fixture
+def flawed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the job embed with `Flawed`, and one of the clips start with -1."""
 
     def decoded(data: bytes) -> AudioRecord:
         record = decode_audio(data)
         loud = np.full_like(record.audio, -1.0)
         return AudioRecord(**{**vars(record), "audio": loud if "/03" in record.key else record.audio})
 
-    monkeypatch.setattr(embed, "decode_audio", decoded)
+    monkeypatch.setattr(embed_shard, "open_embedder", lambda spec, framing: Flawed())
+    monkeypatch.setattr(embed_shard, "decode_audio", decoded)
+
+
+@pytest.mark.usefixtures("flawed")
+def test_embeddings_that_are_not_finite_stop_the_step_by_their_clip(spec: EmbedSpec) -> None:
     message = (
-        r"^logmel gives embeddings that are not finite on 1 of 24 clips of tones, first tones/dov/03\.flac#0; "
-        r"mend the model, or remove those files$"
+        r"^logmel gave no embedding for 1 of 24 clips of tones \(1 non_finite_embedding\), more than "
+        r"embedding\.max_reject_fraction 0; first tones/dov/03\.flac#0; mend the model, remove those files, or lower "
+        r"embedding\.batch_seconds if memory was short$"
     )
     with pytest.raises(InputError, match=message):
         run(spec)
     assert not list(Path(spec.workdir).glob("embeddings/*/tones/manifests"))
 
 
-def test_batches_mix_clips_and_change_nothing() -> None:
-    clips = [AudioRecord(key=str(n), audio=np.full(16_000 * (1 + n % 5), n / 100, np.float32)) for n in range(40)]
-    framing = Framing(window=16_000, hop=16_000)
-    found = list(embed_clips(clips, Flawed(), framing=framing))
-    assert [record.key for record in found] == [clip.key for clip in clips]
-    for number, record in enumerate(found):
-        np.testing.assert_array_equal(record.embeddings, np.full((1 + number % 5, 1), number / 100, np.float32))
+@pytest.mark.usefixtures("flawed")
+def test_clips_may_go_without_an_embedding_where_that_is_allowed(spec: EmbedSpec, tmp_path: Path) -> None:
+    (uri,) = run(spec.model_copy(update={"embedding": Embedding(max_reject_fraction=0.05)}))
+    pair = open_pair(spec.audio[0], uri)
+    assert pair.embeddings.manifest.rejects == {"non_finite_embedding": 1}
+    assert pair.rejected() == {"tones/dov/03.flac#0"}
+    assert sum(1 for shard in pair.shards for _ in read_heard(shard, cache=tmp_path)) == 23
+
+
+def test_audio_of_the_same_bytes_is_embedded_once(
+    spec: EmbedSpec, tones: FolderCorpus, monkeypatch: pytest.MonkeyPatch, refuse_work: RefuseWork
+) -> None:
+    (first,) = run(spec)
+    for path in Path(tones.path).rglob("*.*"):
+        path.touch()
+    audio = prepare(PrepareSpec(name="tones", corpus=tones, workdir=spec.workdir))
+    monkeypatch.setattr(embed, "make_shards", refuse_work)
+    assert run(spec.model_copy(update={"audio": (audio,)})) == (first,)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 3.0, 1000.0])
+def test_the_size_of_batches_changes_no_embedding(spec: EmbedSpec, seconds: float, tmp_path: Path) -> None:
+    other = spec.model_copy(update={"embedding": Embedding(batch_seconds=seconds), "workdir": str(tmp_path / "other")})
+    pairs = [open_pair(spec.audio[0], run(each)[0]) for each in (spec, other)]
+    one, two = ([rows for shard in pair.shards for _, rows in read_heard(shard, cache=tmp_path)] for pair in pairs)
+    for left, right in zip(one, two, strict=True):
+        np.testing.assert_allclose(left, right, rtol=0, atol=1e-5 * np.abs(left).max())
+    assert pairs[0].embeddings.manifest.content["batch_tolerance"] == 1e-3
 
 
 def test_a_missing_dataset_is_told(spec: EmbedSpec) -> None:

@@ -1,63 +1,153 @@
 """Plans: every item once, what is finished is kept, nothing depends on chance."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.beam.plan import PlannedShard, plan_shards
-from trillsson.datasets import Shard, ShardSummary, Source
+from pipelines.beam import plan
+from pipelines.beam.corpora.reader import Item
+from pipelines.beam.plan import (
+    PlannedShard,
+    discard_plan,
+    finished_shards,
+    plan_shards,
+    read_planned,
+    silently_changed,
+    source_of,
+    stale_path,
+    store_plan,
+)
+from trillsson.datasets import Shard, ShardSummary, commit_shard
+from trillsson.errors import TransientError
+from trillsson.storage import LocalStorage
 
 
-@dataclass(frozen=True)
-class Item:
-    key: str
-    version: int = 0
-
-    @property
-    def source(self) -> Source:
-        return Source(key=self.key, identity=str(self.version))
+def item(key: str, *, stamp: int = 0, size: int = 1, **known: object) -> Item:
+    return Item(key=key, path=key, size=size, stamp=str(stamp), **known)  # type: ignore[arg-type]
 
 
-def finished(planned: PlannedShard[Item]) -> Shard:
-    summary = ShardSummary(id=planned.id, sha256="", items=1, records=1, seconds=1.0)
-    return Shard(summary=summary, sources=tuple(item.source for item in planned.items))
+def finished(planned: PlannedShard, checksum: Callable[[Item], str] = lambda item: "") -> Shard:
+    sources = tuple(source_of(each, checksum=checksum(each)) for each in planned.items)
+    summary = ShardSummary(id=planned.id, sha256="", sources=len(sources), items=1, records=1, seconds=1.0)
+    return Shard(summary=summary, sources=sources)
 
 
-def plan(items: list[Item], earlier: list[Shard], identity: str = "v1") -> tuple[PlannedShard[Item], ...]:
-    return plan_shards(items, earlier, identity=identity, per_shard=3)
-
-
+make_plan = partial(plan_shards, identity="v1", most_items=3)
 KEYS = st.lists(st.integers(0, 30), unique=True, max_size=20).map(lambda numbers: [f"{n:02d}" for n in sorted(numbers)])
+
+
+def keys_of(shards: Sequence[PlannedShard]) -> list[str]:
+    return [each.key for shard in shards for each in shard.items]
 
 
 @given(KEYS)
 def test_a_first_plan_holds_every_item_once_in_order(keys: list[str]) -> None:
-    shards = plan([Item(key) for key in keys], [])
-    assert [item.key for shard in shards for item in shard.items] == keys
+    shards = make_plan(map(item, keys), [])
+    assert keys_of(shards) == keys
     assert all(len(shard.items) <= 3 for shard in shards)
+
+
+@given(KEYS)
+def test_a_first_plan_is_the_same_for_a_copy_of_the_corpus(keys: list[str]) -> None:
+    copied = make_plan([item(key, stamp=9) for key in keys], [])
+    assert [shard.id for shard in make_plan(map(item, keys), [])] == [shard.id for shard in copied]
 
 
 @given(KEYS, KEYS, st.sets(st.integers(0, 30)))
 def test_a_later_plan_keeps_what_is_whole_and_unchanged(first: list[str], second: list[str], changed: set[int]) -> None:
-    earlier = plan([Item(key) for key in first], [])
-    items = [Item(key, version=int(int(key) in changed)) for key in second]
-    later = plan(items, [finished(shard) for shard in earlier])
-    assert sorted(item.key for shard in later for item in shard.items) == second
-    whole = {shard.id for shard in earlier if set(shard.items) <= set(items)}
+    earlier = make_plan(map(item, first), [])
+    items = [item(key, stamp=int(int(key) in changed)) for key in second]
+    later = make_plan(items, map(finished, earlier))
+    assert sorted(keys_of(later)) == second
+    whole = {shard.id for shard in earlier if all(each in items for each in shard.items)}
     assert whole == {shard.id for shard in earlier} & {shard.id for shard in later}
 
 
 @given(KEYS)
 def test_another_identity_keeps_nothing(keys: list[str]) -> None:
-    items = [Item(key) for key in keys]
-    earlier = plan(items, [])
-    later = plan(items, [finished(shard) for shard in earlier], identity="v2")
+    earlier = make_plan(map(item, keys), [])
+    later = plan_shards(map(item, keys), map(finished, earlier), identity="v2", most_items=3)
     assert not {shard.id for shard in earlier} & {shard.id for shard in later}
 
 
+@pytest.mark.parametrize(
+    "known", [{"speaker": "b"}, {"split": "test"}, {"labels": {"a": "b"}}, {"size": 2}, {"row": 1}]
+)
+def test_what_is_known_of_an_item_counts(known: dict[str, object]) -> None:
+    (one,) = make_plan([item("a")], [])
+    (two,) = make_plan([item("a", **known)], [finished(one)])
+    assert one.id != two.id
+
+
 def test_shards_of_two_histories_never_share_an_item() -> None:
-    one = plan([Item("a"), Item("b")], [])
-    two = plan([Item("b"), Item("c")], [])
-    later = plan([Item("a"), Item("b"), Item("c")], [finished(shard) for shard in (*one, *two)])
-    assert sorted(item.key for shard in later for item in shard.items) == ["a", "b", "c"]
+    one = make_plan(map(item, "ab"), [])
+    two = make_plan(map(item, "bc"), [])
+    later = make_plan(map(item, "abc"), map(finished, (*one, *two)))
+    assert sorted(keys_of(later)) == ["a", "b", "c"]
+
+
+def test_a_shard_is_bounded_by_the_bytes_of_its_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "MOST_BYTES", 10)
+    shards = make_plan([item(key, size=size) for key, size in zip("abcde", (4, 6, 1, 99, 1), strict=True)], [])
+    assert [[each.key for each in shard.items] for shard in shards] == [["a", "b"], ["c"], ["d"], ["e"]]
+    assert [shard.bytes for shard in shards] == [10, 1, 99, 1]
+
+
+def test_checksums_decide_where_they_are_given() -> None:
+    bytes_of = {"a": "1", "b": "2"}.__getitem__
+    earlier = [finished(*make_plan([item(key)], []), lambda each: bytes_of(each.key)) for key in "ab"]
+    touched = [item(key, stamp=9) for key in "ab"]
+    kept = make_plan(touched, earlier, checksum=lambda each: bytes_of(each.key))
+    assert {shard.id for shard in kept} == {shard.summary.id for shard in earlier}
+    changed = make_plan(map(item, "ab"), earlier, checksum=lambda each: {"a": "1", "b": "3"}[each.key])
+    assert len({shard.id for shard in changed} & {shard.summary.id for shard in earlier}) == 1
+    assert list(silently_changed(earlier, changed)) == [earlier[1].summary.id]
+    assert list(silently_changed(earlier, kept)) == []
+
+
+def test_stale_shards_are_passed_over(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    shards = [finished(each) for each in make_plan(map(item, "abcd"), [])]
+    for shard in shards:
+        commit_shard(storage, shard)
+    storage.create(stale_path(shards[0].summary.id), b"")
+    assert list(finished_shards(storage)) == shards[1:]
+
+
+ITEMS = st.builds(
+    Item,
+    key=st.text(min_size=1),
+    path=st.text(),
+    size=st.integers(0, 2**40),
+    stamp=st.text(),
+    speaker=st.text(),
+    split=st.text(),
+    labels=st.dictionaries(st.text(), st.text(), max_size=2),
+    row=st.integers(0, 9),
+    reject=st.text(),
+    detail=st.text(),
+)
+
+
+@given(st.lists(ITEMS, min_size=1, max_size=5, unique_by=lambda each: each.key))
+def test_a_worker_finds_what_was_planned(tmp_path_factory: pytest.TempPathFactory, items: list[Item]) -> None:
+    storage = LocalStorage(tmp_path_factory.mktemp("plans"))
+    shards = make_plan(items, [])
+    tickets = store_plan(storage, shards)
+    assert [read_planned(storage, ticket) for ticket in tickets] == list(shards)
+    discard_plan(storage, tickets)
+    assert storage.list() == []
+
+
+def test_a_plan_that_was_removed(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    (ticket,) = store_plan(storage, make_plan([item("a")], []))
+    discard_plan(storage, [ticket])
+    with pytest.raises(
+        TransientError, match=r"^plan .*/plans/\w+-0\.json was removed while it was carried out; run again$"
+    ):
+        read_planned(storage, ticket)

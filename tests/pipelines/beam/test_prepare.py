@@ -1,22 +1,30 @@
 """prepare: what becomes of good files, of bad ones, of a growing corpus and of a run that was killed."""
 
+import hashlib
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from pipelines.beam import prepare
+from pipelines.beam import prepare, prepare_shard
+from pipelines.beam.corpora.folder import FolderReader
+from pipelines.beam.corpora.reader import Item
+from pipelines.beam.plan import Ticket, plan_shards
 from pipelines.beam.prepare import PrepareSpec, run
-from trillsson.audio import CLIP_SAMPLES
+from pipelines.beam.shards import Work
+from trillsson.audio import CLIP_SAMPLES, to_pcm16
 from trillsson.config import FolderCorpus
 from trillsson.datasets import Dataset, open_dataset, shard_path
 from trillsson.errors import InputError, IntegrityError, TransientError
 from trillsson.records import AudioRecord, decode_audio, read_shard, write_shard
 from trillsson.storage import LocalStorage
 
+RefuseWork = Callable[..., None]
 EditCsv = Callable[[Callable[[list[dict[str, str]]], None]], None]
 
 
@@ -30,7 +38,9 @@ def records_of(dataset: Dataset, cache: Path) -> list[AudioRecord]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Maps every file below a folder, but for hidden ones, to its bytes."""
+    storage = LocalStorage(folder)
+    return {path: storage.read(path) or b"" for path in storage.list()}
 
 
 def plain(corpus: FolderCorpus) -> FolderCorpus:
@@ -62,9 +72,11 @@ def test_the_same_corpus_elsewhere_gives_the_same_bytes(tones: FolderCorpus, tmp
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-def test_a_second_run_makes_nothing(tones: FolderCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_run_makes_nothing(
+    tones: FolderCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuse_work: RefuseWork
+) -> None:
     first = run(spec_of(tones, tmp_path / "work"))
-    monkeypatch.setattr(prepare, "prepare_shard", None)
+    monkeypatch.setattr(prepare, "make_shards", refuse_work)
     assert run(spec_of(tones, tmp_path / "work")) == first
 
 
@@ -83,17 +95,137 @@ def test_new_files_make_new_shards_and_leave_the_old(tones: FolderCorpus, tmp_pa
 def test_a_changed_file_changes_its_shard_only(
     tones: FolderCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare, "FILES_PER_SHARD", 8)
+    monkeypatch.setattr(prepare, "plan_shards", partial(plan_shards, most_items=8))
     old = open_dataset(run(spec_of(plain(tones), tmp_path / "work")), "audio")
     soundfile.write(Path(tones.path) / "ann/00.wav", np.full(16_000, 0.1), 16_000)
     new = open_dataset(run(spec_of(plain(tones), tmp_path / "work")), "audio")
     assert [a.id == b.id for a, b in zip(old.manifest.shards, new.manifest.shards, strict=True)] == [False, True, True]
 
 
+def test_touched_files_give_the_same_dataset(tones: FolderCorpus, tmp_path: Path) -> None:
+    old = open_dataset(run(spec_of(tones, tmp_path / "work")), "audio")
+    for path in Path(tones.path).rglob("*.wav"):
+        os.utime(path, ns=(1, 1))
+    new = open_dataset(run(spec_of(tones, tmp_path / "work")), "audio")
+    assert (new.id, new.uri) == (old.id, old.uri)
+    assert run(spec_of(tones, tmp_path / "work")) == old.uri
+
+
+def change_silently(path: Path) -> None:
+    """Changes a file's bytes, and neither its size nor its time."""
+    state, data = path.stat(), bytearray(path.read_bytes())
+    data[1_000] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def test_a_file_of_the_same_size_is_seen_to_have_changed_by_its_time(tones: FolderCorpus, tmp_path: Path) -> None:
+    old = open_dataset(run(spec_of(tones, tmp_path / "work")), "audio")
+    path = Path(tones.path) / "ann/00.wav"
+    change_silently(path)
+    assert run(spec_of(tones, tmp_path / "work")) == old.uri  # nobody could tell
+    path.touch()
+    new = open_dataset(run(spec_of(tones, tmp_path / "work")), "audio")
+    assert new.id != old.id
+    assert run(spec_of(tones, tmp_path / "work")) == new.uri
+
+
+def test_rehash_sees_what_neither_size_nor_time_tell(
+    tones: FolderCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "plan_shards", partial(plan_shards, most_items=8))
+    spec = spec_of(tones, tmp_path / "work")
+    rehashing = spec.model_copy(update={"rehash": True})
+    old = open_dataset(run(spec), "audio")
+    assert run(rehashing) == old.uri
+    for _ in range(2):
+        change_silently(Path(tones.path) / "ann/00.wav")
+        new = open_dataset(run(rehashing), "audio")
+        kept = {shard.id for shard in old.manifest.shards} & {shard.id for shard in new.manifest.shards}
+        assert (new.id != old.id, len(kept)) == (True, 2)
+        assert run(spec) == new.uri  # the stale shard is not taken again
+        old = new
+
+
+def test_a_removed_file_is_seen(tones: FolderCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "plan_shards", partial(plan_shards, most_items=8))
+    run(spec_of(plain(tones), tmp_path / "work"))
+    (Path(tones.path) / "ann/00.wav").unlink()
+    manifest = open_dataset(run(spec_of(plain(tones), tmp_path / "work")), "audio").manifest
+    assert (manifest.records, sorted(shard.records for shard in manifest.shards)) == (23, [7, 8, 8])
+
+
+def test_the_index_tells_all_but_the_samples(tones: FolderCorpus, tmp_path: Path) -> None:
+    dataset = open_dataset(run(spec_of(tones, tmp_path / "work")), "audio")
+    (shard,) = dataset.shards
+    records = records_of(dataset, tmp_path)
+    for clip, record in zip(shard.clips(), records, strict=True):
+        told = (clip.key, clip.speaker, clip.split, dict(clip.labels), clip.samples)
+        assert told == (record.key, record.speaker, record.split, dict(record.labels), record.audio.size)
+        assert clip.sha256 == hashlib.sha256(to_pcm16(record.audio)).hexdigest()
+
+
+def test_no_plan_is_left_behind(tones: FolderCorpus, tmp_path: Path) -> None:
+    run(spec_of(tones, tmp_path / "work"))
+    assert {path.split("/")[2] for path in contents(tmp_path / "work")} == {"shards", "manifests"}
+
+
+def test_two_recordings_of_one_name(tones: FolderCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Twice(FolderReader):
+        def items(self) -> Iterator[Item]:
+            yield from [*super().items()] * 2
+
+    monkeypatch.setattr(prepare, "open_reader", Twice)
+    message = r"^corpus 'tones': 2 recordings are called 'ann/00\.wav'; rename or remove all but one$"
+    with pytest.raises(InputError, match=message):
+        run(spec_of(tones, tmp_path / "work"))
+
+
+def test_a_corpus_that_changes_meanwhile(tones: FolderCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changes_first(planned: Sequence[Ticket], work: Work, *, weights: Mapping[str, float]) -> None:
+        os.utime(Path(tones.path) / "ann/00.wav", ns=(1, 1))
+        monkeypatch.undo()
+        run(spec_of(tones, tmp_path / "work"))  # a launcher beside this one, which sees the other time
+
+    monkeypatch.setattr(prepare, "make_shards", changes_first)
+    with pytest.raises(TransientError, match=r"^corpus 'tones' changed while it was prepared; run again$"):
+        run(spec_of(tones, tmp_path / "work"))
+
+
+def test_rejects_that_are_known_before_fail_before_any_work(
+    tones: FolderCorpus, edit_csv: EditCsv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit_csv(lambda rows: rows.append({**rows[0], "path": "ann/99.wav"}))
+    monkeypatch.setattr(prepare, "make_shards", None)
+    message = (
+        r"^corpus 'tones': 1 of 25 items were rejected, more than max_reject_fraction 0; first tones/ann/99\.wav: "
+        r"missing \(labels\.csv has a row for it\); mend or remove such files, or raise corpora\.tones\."
+    )
+    with pytest.raises(InputError, match=message):
+        run(spec_of(tones, tmp_path / "work"))
+
+
+def test_sources_items_and_records_are_reconciled(tones: FolderCorpus, edit_csv: EditCsv, tmp_path: Path) -> None:
+    edit_csv(lambda rows: rows.append({**rows[0], "path": "ann/99.wav"}))
+    soundfile.write(Path(tones.path) / "ann/00.wav", np.full(CLIP_SAMPLES + 20_000, 0.25), 16_000)
+    BAD_FILES["undecodable"](Path(tones.path) / "bob/01.flac")
+    dataset = open_dataset(run(spec_of(tones, tmp_path / "work", max_reject_fraction=0.1)), "audio")
+    manifest = dataset.manifest
+    assert (manifest.sources, manifest.lost, manifest.items, manifest.records) == (25, 2, 26, 24)
+    assert manifest.rejects == {"missing": 1, "undecodable": 1}
+    assert {reject.key for reject in dataset.rejects()} == {"tones/ann/99.wav#0", "tones/bob/01.flac#0"}
+
+
+def test_audio_of_a_format_that_is_not_read_is_a_reject(tones: FolderCorpus, tmp_path: Path) -> None:
+    (Path(tones.path) / "zed.m4a").write_bytes(b"\x00\x00\x00\x18ftypM4A ")
+    dataset = open_dataset(run(spec_of(plain(tones), tmp_path / "work", max_reject_fraction=0.1)), "audio")
+    assert [(reject.key, reject.reason) for reject in dataset.rejects()] == [("tones/zed.m4a#0", "undecodable")]
+
+
 def test_a_killed_run_goes_on_where_it_was(
     tones: FolderCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare, "FILES_PER_SHARD", 8)
+    monkeypatch.setattr(prepare, "plan_shards", partial(plan_shards, most_items=8))
     whole = run(spec_of(tones, tmp_path / "whole"))
     commits = []
 
@@ -103,12 +235,12 @@ def test_a_killed_run_goes_on_where_it_was(
             raise KeyboardInterrupt
         commit(storage, shard)  # type: ignore[arg-type]
 
-    commit = prepare.commit_shard
-    monkeypatch.setattr(prepare, "commit_shard", dies_at_the_third)
+    commit = prepare_shard.commit_shard
+    monkeypatch.setattr(prepare_shard, "commit_shard", dies_at_the_third)
     with pytest.raises(BaseException):  # noqa: B017, PT011  # however the runner reports it
         run(spec_of(tones, tmp_path / "work"))
     assert not (tmp_path / "work/audio/tones/manifests").exists()
-    monkeypatch.setattr(prepare, "commit_shard", commit)
+    monkeypatch.setattr(prepare_shard, "commit_shard", commit)
     made_before = len(commits)
     resumed = run(spec_of(tones, tmp_path / "work"))
     assert made_before == 3
@@ -128,7 +260,7 @@ def test_a_shard_that_a_killed_run_left_with_other_bytes_is_taken_as_it_is(tones
 def test_a_shard_that_was_deleted_is_made_again(tones: FolderCorpus, tmp_path: Path) -> None:
     uri = run(spec_of(tones, tmp_path / "work"))
     before = contents(tmp_path / "work")
-    for shard in (tmp_path / "work").rglob("*.tfrecord"):
+    for shard in [*(tmp_path / "work").rglob("*.tfrecord")]:
         shard.unlink()
     assert run(spec_of(tones, tmp_path / "work")) == uri
     assert contents(tmp_path / "work") == before

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import apache_beam as beam
 import pytest
 
-from pipelines.beam.runner import LOCAL_RUNNER, run_pipeline, shard_progress
+from pipelines.beam.runner import run_pipeline
 from trillsson.errors import InputError, TransientError, TrillssonError
 
 
@@ -17,7 +17,7 @@ def failing(error: Exception) -> Callable[[beam.Pipeline], object]:
 
 
 @pytest.mark.parametrize("error", [InputError("no [such] file: a.wav; give one"), TransientError("disk full; rerun")])
-@pytest.mark.parametrize("options", [LOCAL_RUNNER, ("--runner=FnApiRunner", "--direct_running_mode=multi_threading")])
+@pytest.mark.parametrize("options", [(), ("--direct_running_mode=multi_threading",)])
 def test_a_workers_error_is_raised_as_it_was(error: TrillssonError, options: tuple[str, ...]) -> None:
     with pytest.raises(type(error)) as caught:
         run_pipeline(failing(error), options)
@@ -26,10 +26,28 @@ def test_a_workers_error_is_raised_as_it_was(error: TrillssonError, options: tup
 
 def test_a_bug_is_not_taken_for_one_of_ours() -> None:
     with pytest.raises(ZeroDivisionError):
-        run_pipeline(failing(ZeroDivisionError("a bug")), LOCAL_RUNNER)
+        run_pipeline(failing(ZeroDivisionError("a bug")), ())
 
 
-def test_progress_counts_to_the_end(capsys: pytest.CaptureFixture[str]) -> None:
-    with shard_progress("prepare tones", 3, lambda: 0):
-        pass
-    assert "» prepare tones: 3/3 shards" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--runner=DaskRunner"], "Beam's DaskRunner loses data silently; choose FnApiRunner, FlinkRunner or Dat"),
+        (["--runner=Bogus"], "Beam has no runner 'Bogus'; choose FnApiRunner, FlinkRunner, SparkRunner or Dataf"),
+        (["--runner=a.b.Runner"], r"Beam has no runner 'a\.b\.Runner'; choose"),
+        (["--direct_num_wrokers=2"], "Beam option --direct_num_wrokers is unknown; mend its spelling or leave it out"),
+        (["direct_num_workers=2"], "Beam option 'direct_num_workers=2' is none; write --name=value, such as --direct"),
+    ],
+)
+def test_options_that_cannot_be_used(options: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=f"^{message}"):
+        run_pipeline(lambda pipeline: None, options)
+
+
+@pytest.mark.parametrize("options", [(), ("--runner=DirectRunner",), ("--runner=FnApiRunner",)])
+def test_the_local_runner_needs_no_download(options: tuple[str, ...]) -> None:
+    def build(pipeline: beam.Pipeline) -> None:
+        assert type(pipeline.runner).__name__ == "FnApiRunner"
+        _ = pipeline | beam.Create([1])
+
+    run_pipeline(build, options)

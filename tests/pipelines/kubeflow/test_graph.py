@@ -60,7 +60,7 @@ def test_every_step_is_there_in_the_releases_image_with_its_volume_and_uncached(
 ) -> None:
     spec, platform = compiled(resources={"image": "registry.example/trillsson@sha256:1", "mount_path": "/work"})
     found = executors(spec)
-    steps = {"prepare", "embed", "statistics", "train", "export", "evaluate", "report", "publish"}
+    steps = {"prepare", "screen", "embed", "statistics", "train", "export", "evaluate", "report", "publish"}
     assert {name.removeprefix("exec-").rstrip("-0123456789") for name in found} == steps
     assert {each["image"] for each in found.values()} == {"registry.example/trillsson@sha256:1"}
     placed = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
@@ -69,6 +69,19 @@ def test_every_step_is_there_in_the_releases_image_with_its_volume_and_uncached(
     dags = [component["dag"] for component in spec["components"].values() if "dag" in component]
     tasks = [task for dag in (*dags, spec["root"]["dag"]) for task in dag["tasks"].values()]
     assert not any(task.get("cachingOptions", {}).get("enableCache") for task in tasks)
+
+
+def test_no_model_runs_before_the_audio_was_screened(
+    compiled: Callable[..., tuple[dict[str, Any], dict[str, Any]]],
+) -> None:
+    spec, _ = compiled()
+    tasks = spec["root"]["dag"]["tasks"]
+    for name in ("embed", "embed-2"):
+        assert tasks[name]["componentRef"]["name"].startswith("comp-embed")
+        assert "screen" in tasks[name]["dependentTasks"]
+    for name in ("statistics", "students", "report"):
+        screened = tasks[name]["inputs"]["parameters"]["screened"]
+        assert screened["taskOutputParameter"] == {"outputParameterKey": "Output", "producerTask": "screen"}
 
 
 @pytest.mark.parametrize(("gpus", "asked"), [(2, {"exec-train": "2"}), (0, {})])

@@ -16,9 +16,15 @@ FRAMING = Framing(window=8_000, hop=8_000)
 CONTENT = {"framing": FRAMING.model_dump(mode="json")}
 
 
+MakeSpec = Callable[..., EvaluateSpec]
+
+
 @pytest.fixture
-def spec(store_pair: Callable[..., tuple[str, str]], tmp_path: Path) -> EvaluateSpec:
-    """40 clips whose mean embedding, but no single window, tells the class; every fourth clip is test."""
+def make_spec(store_pair: Callable[..., tuple[str, str]], tmp_path: Path) -> MakeSpec:
+    """40 clips whose mean embedding, but no single window, tells the class; every fourth clip is test.
+
+    Clips of numbers in `rejected` have no embedding.
+    """
     clips, rows = [], []
     rng = np.random.default_rng(0)
     for number in range(40):
@@ -29,18 +35,29 @@ def spec(store_pair: Callable[..., tuple[str, str]], tmp_path: Path) -> Evaluate
         mean = {"sad": -1.0, "glad": 1.0}.get(labels.get("mood", ""), 0.0)
         pair = np.stack([mean + noise, mean - noise]).astype(np.float32)
         rows.append(EmbeddingRecord(key=clips[-1].key, embeddings=pair))
-    audio, embeddings = store_pair(tmp_path / "data", clips, rows, content=CONTENT)
-    return EvaluateSpec(
-        name="logmel",
-        role="baseline",
-        embedder=LogMelBaseline(),
-        audio=(audio,),
-        embeddings=(embeddings,),
-        tasks={"mood": Task(corpus="speech", label="mood", carve_by="clip")},
-        evaluation=Evaluation(penalties=(1.0,), bootstrap=100),
-        framing=FRAMING,
-        workdir=str(tmp_path / "work"),
-    )
+
+    def make(*rejected: int) -> EvaluateSpec:
+        kept = [row for number, row in enumerate(rows) if number not in rejected]
+        audio, embeddings = store_pair(tmp_path / "data", clips, kept, content=CONTENT)
+        return EvaluateSpec(
+            name="logmel",
+            role="baseline",
+            embedder=LogMelBaseline(),
+            audio=(audio,),
+            embeddings=(embeddings,),
+            tasks={"mood": Task(corpus="speech", label="mood", carve_by="clip")},
+            evaluation=Evaluation(penalties=(1.0,), bootstrap=100),
+            framing=FRAMING,
+            workdir=str(tmp_path / "work"),
+        )
+
+    return make
+
+
+@pytest.fixture
+def spec(make_spec: MakeSpec) -> EvaluateSpec:
+    """A model that has embedded every clip."""
+    return make_spec()
 
 
 def test_windows_are_averaged_before_the_probe_and_unlabelled_clips_left_out(spec: EvaluateSpec) -> None:
@@ -49,6 +66,19 @@ def test_windows_are_averaged_before_the_probe_and_unlabelled_clips_left_out(spe
     assert (score.value, score.train + score.validation, score.test) == (1.0, 29, 10)
     assert (result.role, result.dim, result.size_mb, result.parity) == ("baseline", 128, None, {})
     assert result.ms_per_second > 0
+
+
+def test_a_model_that_lacks_a_clip_of_a_task_is_not_compared(make_spec: MakeSpec) -> None:
+    message = (
+        r"^logmel has no embedding of speech/25 \(non_finite_embedding\), which task mood needs: models are compared "
+        r"on the same clips; mend the model, or take the clip out of the corpus$"
+    )
+    with pytest.raises(InputError, match=message):
+        run(make_spec(25, 31))
+
+
+def test_a_clip_of_no_task_may_lack(make_spec: MakeSpec) -> None:
+    assert read_result(run(make_spec(39))).scores["mood"].test == 10
 
 
 def test_a_result_is_measured_once(spec: EvaluateSpec, monkeypatch: pytest.MonkeyPatch) -> None:

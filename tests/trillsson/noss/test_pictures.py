@@ -2,9 +2,10 @@ from collections.abc import Callable
 
 import pytest
 
-from trillsson.noss.pictures import WIDTH, picture
+from trillsson.noss.pictures import picture
 from trillsson.noss.probes import TaskScore
 from trillsson.noss.results import ModelResult
+from trillsson.pages.shapes import PICTURE_WIDTH
 
 MakeScore = Callable[..., TaskScore]
 MakeResult = Callable[..., ModelResult]
@@ -54,7 +55,7 @@ def test_axis_of_an_error_rate_reaches_chance_and_the_worst_interval(
 def test_everything_stays_inside(make_result: MakeResult, make_score: MakeScore, value: float) -> None:
     score = make_score(value=value, low=0.0, high=1.0, chance=value)
     drawn = picture([make_result(scores={"emotion": score}) for _ in range(3)], task="emotion")
-    assert all(0 < mark.left <= mark.x <= mark.right < WIDTH for mark in drawn.marks)
+    assert all(0 < mark.left <= mark.x <= mark.right < PICTURE_WIDTH for mark in drawn.marks)
     assert [mark.y for mark in drawn.marks] == [27, 73, 119]
     assert drawn.marks[-1].y < drawn.axis_y < drawn.height
     assert drawn.chance_anchor == {0.0: "start", 0.5: "middle", 1.0: "end"}[value]

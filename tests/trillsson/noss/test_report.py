@@ -1,6 +1,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import product
 
@@ -8,10 +9,12 @@ import pytest
 
 from trillsson.config import Release
 from trillsson.errors import InputError
+from trillsson.noss.audio_report import CorpusAudio
 from trillsson.noss.gate import judge
 from trillsson.noss.probes import TaskScore
 from trillsson.noss.report import render
 from trillsson.noss.results import ModelResult
+from trillsson.training.exclusions import Exclusion
 
 MakeScore = Callable[..., TaskScore]
 MakeResult = Callable[..., ModelResult]
@@ -73,10 +76,32 @@ def results(make_result: MakeResult, make_score: MakeScore) -> list[ModelResult]
     ]
 
 
+EVIL = '<script>alert("x")</script>&'
+AUDIO = (
+    CorpusAudio(
+        name="speech",
+        sources=12,
+        lost=2,
+        clips=40,
+        hours=1.5,
+        test=9,
+        pool=28,
+        pool_hours=1.25,
+        rejects={"too_short": 2, "silent": 3},
+        leaks=1,
+        duplicates=2,
+        named=(
+            Exclusion(key="speech/copy.wav#0", reason="leak", of="noss/test.flac#0"),
+            Exclusion(key="speech/twice.wav#0", reason="duplicate", of=EVIL),
+        ),
+    ),
+)
+
+
 def report(results: list[ModelResult], release: Release, context: dict[str, str] | None = None) -> str:
     teacher = next(result for result in results if result.role == "teacher")
     verdicts = [judge(result, teacher, release.gate) for result in results if result.role == "student" and release.gate]
-    return render(results, release=release, verdicts=verdicts, context=context or {})
+    return render(results, release=release, verdicts=verdicts, audio=AUDIO, context=context or {})
 
 
 def test_says_what_matters(results: list[ModelResult], release: Release) -> None:
@@ -104,6 +129,22 @@ def test_says_what_matters(results: list[ModelResult], release: Release) -> None
     assert text.index("Scores below the baseline") > text.index("measured 44.4")  # on the card of micro
 
 
+def test_tells_of_the_audio(results: list[ModelResult], release: Release) -> None:
+    text = Page(report(results, release)).text
+    for phrase in (
+        "speech 12 2 gave no clip 40 1.50 9 28 1.25 h 5 too_short 2 silent 3 1 2",
+        "leak speech/copy.wav#0 noss/test.flac#0",
+        f"duplicate speech/twice.wav#0 {EVIL}",
+    ):
+        assert phrase in text
+
+
+def test_no_clip_is_named_where_none_is_excluded(results: list[ModelResult], release: Release) -> None:
+    clean = replace(AUDIO[0], leaks=0, duplicates=0, named=())
+    text = Page(render(results, release=release, verdicts=[], audio=[clean], context={})).text
+    assert "Clips that are not learnt from" not in text
+
+
 def test_stands_alone(results: list[ModelResult], release: Release) -> None:
     html = report(results, release)
     page = Page(html)
@@ -116,13 +157,12 @@ def test_stands_alone(results: list[ModelResult], release: Release) -> None:
 
 
 def test_names_are_escaped(make_result: MakeResult, results: list[ModelResult], release: Release) -> None:
-    evil = '<script>alert("x")</script>&'
-    student = make_result(evil, scores=results[2].scores, provenance={evil: evil}, parity={evil: 0.0})
-    html = report([*results, student], release, {evil: evil})
+    student = make_result(EVIL, scores=results[2].scores, provenance={EVIL: EVIL}, parity={EVIL: 0.0})
+    html = report([*results, student], release, {EVIL: EVIL})
     page = Page(html)
     assert "script" not in page.tags
     assert "<script" not in html
-    assert evil in page.text
+    assert EVIL in page.text
 
 
 def test_pictures_and_tables_can_be_heard(results: list[ModelResult], release: Release) -> None:
@@ -204,8 +244,8 @@ def test_a_task_that_one_model_lacks(
 
 def test_results_that_do_not_belong_here(results: list[ModelResult], release: Release, make_result: MakeResult) -> None:
     with pytest.raises(InputError, match=r"^results have task 'age'; release sample has emotion, spoof$"):
-        render([make_result(values={"age": 0.5})], release=release, verdicts=[], context={})
+        render([make_result(values={"age": 0.5})], release=release, verdicts=[], audio=AUDIO, context={})
     assert release.gate
     verdict = judge(results[2], results[1], release.gate)
     with pytest.raises(InputError, match=r"^verdict on 'nano' has no result of a student of that name; give both$"):
-        render(results[:2], release=release, verdicts=[verdict], context={})
+        render(results[:2], release=release, verdicts=[verdict], audio=AUDIO, context={})

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from trillsson.bundles import read_bundle
@@ -14,8 +15,11 @@ from trillsson.noss import release_report
 from trillsson.noss.probes import TaskScore
 from trillsson.noss.release_report import ReportSpec
 from trillsson.noss.results import ModelResult
+from trillsson.records import AudioRecord
 from trillsson.registry import gated, list_versions
 from trillsson.registry.gated import PublishSpec
+from trillsson.training import screen
+from trillsson.training.screen import ScreenSpec
 
 GATE = {"teacher_fraction": 0.9, "min_tasks": 1, "max_size_mb": 50}
 
@@ -123,12 +127,24 @@ def test_without_a_gate_nothing_is_published(make_spec: Callable[..., PublishSpe
 
 
 def test_the_report_shows_the_same_table_each_time(
-    make_spec: Callable[..., PublishSpec], capsys: pytest.CaptureFixture[str]
+    make_spec: Callable[..., PublishSpec],
+    store_pair: Callable[..., tuple[str, str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     spec = make_spec()
-    uri = release_report.run(ReportSpec(release=spec.release, results=spec.results))
+    silence = AudioRecord(key="speech/a#0", audio=np.zeros(800, np.float32), split="train", labels={"mood": "sad"})
+    audio, _ = store_pair(tmp_path / "data", [silence], [], content={})
+    screened = screen.run(
+        ScreenSpec(
+            audio=(audio,), training=spec.release.training, tasks=spec.release.tasks, workdir=spec.release.workdir
+        )
+    )
+    capsys.readouterr()
+    asked = ReportSpec(release=spec.release, results=spec.results, audio=(audio,), screened=screened)
+    uri = release_report.run(asked)
     first = capsys.readouterr().err
-    assert release_report.run(ReportSpec(release=spec.release, results=spec.results)) == uri
+    assert release_report.run(asked) == uri
     assert capsys.readouterr().err == first
     assert [line.split()[1] for line in first.splitlines() if line[2:3].isalpha()][:4] == [
         "model",
@@ -136,5 +152,8 @@ def test_the_report_shows_the_same_table_each_time(
         "teacher",
         "tiny",
     ]
-    assert f"» report: {uri}/report.html" in first
+    assert first.splitlines()[-2:] == [
+        "» audio speech: 1 clips, 0.00 h; 0 rejects, 0 leaks, 0 duplicates",
+        f"» report: {uri}/report.html",
+    ]
     assert "<svg" in (Path(uri) / "report.html").read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """Fixtures for training: a small audio dataset with targets that can be learnt from it."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from trillsson.audio import frame, from_pcm16, to_pcm16
 from trillsson.config import Framing, Student, Task, Training
 from trillsson.folders import commit_folder
 from trillsson.records import AudioRecord, EmbeddingRecord
+from trillsson.training import screen
+from trillsson.training.exclusions import EXCLUDED, Exclusion
 from trillsson.training.pool import part_of
+from trillsson.training.screen import ScreenSpec
 from trillsson.training.train import TrainSpec
 
 DIM = 4
@@ -75,6 +79,29 @@ def tasks() -> dict[str, Task]:
 
 
 @pytest.fixture(scope="session")
+def screened_uri(
+    speech: Speech, training: Training, tasks: dict[str, Task], tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """The screening of the small dataset: no two of its clips are equal."""
+    workdir = str(tmp_path_factory.mktemp("screened"))
+    return screen.run(ScreenSpec(audio=(speech.audio,), training=training, tasks=tasks, workdir=workdir))
+
+
+@pytest.fixture(scope="session")
+def exclude(screened_uri: str) -> Callable[[Path, Sequence[str]], str]:
+    """Returns a function that writes the same screening, but with some clips excluded, to a folder."""
+
+    def write(folder: Path, keys: Sequence[str]) -> str:
+        made = folder / "made"
+        shutil.copytree(screened_uri, made)
+        lines = [Exclusion(key=key, reason="duplicate", of="speech/000#0").model_dump_json() + "\n" for key in keys]
+        (made / EXCLUDED).write_text("".join(lines))
+        return commit_folder(str(folder / "stored"), made)
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def statistics_uri(speech: Speech, training: Training, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A committed folder like the one that the statistics job leaves: mean 100, scale 10, the true window count."""
     import tensorflow as tf
@@ -98,7 +125,12 @@ def statistics_uri(speech: Speech, training: Training, tmp_path_factory: pytest.
 
 @pytest.fixture
 def train_spec(
-    speech: Speech, training: Training, tasks: dict[str, Task], statistics_uri: str, tmp_path: Path
+    speech: Speech,
+    training: Training,
+    tasks: dict[str, Task],
+    statistics_uri: str,
+    screened_uri: str,
+    tmp_path: Path,
 ) -> TrainSpec:
     """A training of the nano student on the small dataset, below the test's own folder."""
     return TrainSpec(
@@ -109,6 +141,7 @@ def train_spec(
         audio=(speech.audio,),
         targets=(speech.targets,),
         statistics=statistics_uri,
+        screened=screened_uri,
         framing=FRAMING,
         workdir=str(tmp_path / "work"),
     )

@@ -1,6 +1,7 @@
 """The input pipeline: the right windows, their own targets, the same order after a resume."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -9,19 +10,29 @@ import numpy as np
 import pytest
 
 from trillsson.config import Framing, Task, Training
-from trillsson.errors import InputError
+from trillsson.errors import InputError, IntegrityError
 from trillsson.pairs import open_pair
 from trillsson.training.data import Windows, open_windows
+from trillsson.training.pool import part_of
 from trillsson.training.targets import Standardiser
 
 Expected = Callable[[Any, str, Training], list[tuple[np.ndarray, np.ndarray]]]
+PARTS = ("train", "validation")
 STANDARDISER = Standardiser(np.full(4, 100, np.float32), np.full(4, 10, np.float32))
 
 
 @pytest.fixture
 def windows(speech: Any, training: Training, tasks: dict[str, Task], tmp_path: Path) -> Windows:
     pair = open_pair(speech.audio, speech.targets)
-    return open_windows([pair], training, tasks=tasks, standardiser=STANDARDISER, framing=pair.framing, cache=tmp_path)
+    return open_windows(
+        [pair],
+        training,
+        tasks=tasks,
+        excluded=(),
+        standardiser=STANDARDISER,
+        framing=pair.framing,
+        cache=tmp_path,
+    )
 
 
 def as_set(rows: list[tuple[np.ndarray, np.ndarray]]) -> set[tuple[bytes, bytes]]:
@@ -55,6 +66,33 @@ def test_validation_is_every_held_out_window(
     assert as_set(found) == standardised(expected(speech, "validation", training))
 
 
+def test_an_excluded_clip_is_in_no_part(
+    speech: Any, training: Training, tasks: dict[str, Task], expected: Expected, tmp_path: Path
+) -> None:
+    parts = {part: [r for r in speech.records if part_of(r, ("other_split",), training) == part] for part in PARTS}
+    excluded = [records[0].key for records in parts.values()]
+    less = replace(speech, records=[record for record in speech.records if record.key not in excluded])
+    pair = open_pair(speech.audio, speech.targets)
+    windows = open_windows(
+        [pair],
+        training,
+        tasks=tasks,
+        excluded=(*excluded, *(f"speech/absent-{number}#0" for number in range(5_000))),
+        standardiser=STANDARDISER,
+        framing=pair.framing,
+        cache=tmp_path,
+    )
+    wanted = expected(less, "train", training)
+    assert 0 < len(wanted) < len(expected(speech, "train", training))
+    whole = replace(windows, training=training.model_copy(update={"batch_size": 1}))
+    found = [(w[0], t[0]) for w, t in islice(whole.batches(len(wanted), start=0), len(wanted))]
+    assert as_set(found) == standardised(wanted)
+    held_out = [(w[0], t[0]) for w, t in whole.validation().as_numpy_iterator()]
+    assert as_set(held_out) == standardised(expected(less, "validation", training))
+    with pytest.raises(IntegrityError, match=r"^the statistics count .* windows, the shards hold .*; run statistics"):
+        list(islice(whole.batches(len(wanted) + 1, start=0), len(wanted) + 1))
+
+
 @pytest.mark.parametrize("start", [1, 5, 11])
 def test_a_resumed_stream_goes_on_as_if_never_stopped(windows: Windows, start: int) -> None:
     whole = list(islice(windows.batches(40, start=0), start + 3))
@@ -82,4 +120,12 @@ def test_targets_framed_another_way_are_refused(
     with pytest.raises(
         InputError, match=r"targets .* are framed .*window=8000.*, the model .*window=32000.*; embed anew"
     ):
-        open_windows([pair], training, tasks=tasks, standardiser=STANDARDISER, framing=Framing(), cache=tmp_path)
+        open_windows(
+            [pair],
+            training,
+            tasks=tasks,
+            excluded=(),
+            standardiser=STANDARDISER,
+            framing=Framing(),
+            cache=tmp_path,
+        )

@@ -1,5 +1,6 @@
 """Export: the bundle answers on the teacher's scale, in every format, like the Keras model it was made from."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 import trillsson
-from trillsson.audio import frame
+from trillsson.audio import frame, from_pcm16, to_pcm16
 from trillsson.bundles import read_bundle, read_probe
 from trillsson.registry import publish, verify
 from trillsson.training import export, train
@@ -33,6 +34,7 @@ def export_spec(train_spec: TrainSpec, shared: dict[str, str]) -> ExportSpec:
         training=short.training,
         trained=train.run(short),
         statistics=short.statistics,
+        screened=short.screened,
         audio=short.audio,
         targets=short.targets,
         framing=short.framing,
@@ -66,6 +68,27 @@ def test_a_published_student_answers_like_keras_on_any_length(export_spec: Expor
 def test_answers_are_on_the_teachers_scale(export_spec: ExportSpec, speech: Any) -> None:
     embedded = read_probe(Path(export.run(export_spec))).embedding
     assert np.abs(embedded - 100).max() < 60  # targets are 100 + 5 * log energies, the standardised ones near 0
+
+
+def test_an_excluded_clip_takes_no_part_in_the_check(
+    export_spec: ExportSpec,
+    speech: Any,
+    exclude: Callable[[Path, Sequence[str]], str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    heard = []
+
+    def keep(model: Any, bundle: Path, *, clips: Sequence[np.ndarray], framing: Any) -> dict[str, float]:
+        heard.extend(clips)
+        return {"tflite": 0.0}
+
+    monkeypatch.setattr(export, "measure_parity", keep)
+    screened = exclude(tmp_path, [speech.records[0].key])
+    export.run(export_spec.model_copy(update={"screened": screened, "workdir": str(tmp_path / "work")}))
+    assert len(heard) == 8
+    for clip, record in zip(heard, speech.records[1:], strict=False):
+        np.testing.assert_array_equal(clip, from_pcm16(to_pcm16(record.audio)))
 
 
 def test_the_folded_layer_undoes_the_standardisation(export_spec: ExportSpec) -> None:

@@ -1,12 +1,14 @@
 """Training: deterministic, resumable to the same weights, and honest about a loss that runs away."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from trillsson.errors import InputError
+from trillsson.config import Task
+from trillsson.errors import InputError, IntegrityError
 from trillsson.training import train
 from trillsson.training.train import SUMMARY, WEIGHTS, TrainingSummary, TrainSpec, run
 
@@ -52,6 +54,25 @@ def test_the_seed_decides_and_a_finished_training_is_found(train_spec: TrainSpec
     assert run(short) == first
     assert same(weights_of(first), weights_of(run(elsewhere(short, tmp_path / "two"))))
     assert not same(weights_of(first), weights_of(run(elsewhere(short, tmp_path / "three", seed=1))))
+
+
+def test_a_changed_exclusion_trains_anew(
+    train_spec: TrainSpec, exclude: Callable[[Path, Sequence[str]], str], tmp_path: Path
+) -> None:
+    short = elsewhere(train_spec, tmp_path / "work", steps=1)
+    whole = run(short)
+    same_clips = short.model_copy(update={"screened": exclude(tmp_path / "none", [])})
+    assert run(same_clips) == whole
+    less = [f"speech/{number:03d}#0" for number in range(40, 60)]
+    longer = elsewhere(short, tmp_path / "work", steps=30)
+    with pytest.raises(IntegrityError, match=r"^the statistics count .* windows, the shards hold .*; run statistics"):
+        run(longer.model_copy(update={"screened": exclude(tmp_path / "some", less)}))
+
+
+def test_a_screening_of_something_else_is_refused(train_spec: TrainSpec) -> None:
+    tasks = {**train_spec.tasks, "more": Task(corpus="speech", label="digit", split="third_split")}
+    with pytest.raises(InputError, match=r" was screened for other tasks, task more differs; run screen again$"):
+        run(train_spec.model_copy(update={"tasks": tasks}))
 
 
 def test_it_learns_and_tells_how(train_spec: TrainSpec, tmp_path: Path) -> None:

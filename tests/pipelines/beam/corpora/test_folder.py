@@ -1,71 +1,153 @@
 """The folder reader: files, rows, and what happens where they do not match."""
 
+import json
+import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipelines.beam.corpora.folder import AudioFile, list_files
+from pipelines.beam.corpora.folder import FolderReader
+from pipelines.beam.corpora.reader import Item
 from trillsson.config import FolderCorpus
 from trillsson.errors import InputError
 
 EditCsv = Callable[[Callable[[list[dict[str, str]]], None]], None]
+ANN = {"speaker": "ann", "split": "train", "pitch": "low"}
+
+
+def items_of(corpus: FolderCorpus, **changes: object) -> list[Item]:
+    reader = FolderReader(corpus.model_copy(update=changes))
+    return list(pickle.loads(pickle.dumps(reader)).items())
+
+
+def item(corpus: FolderCorpus, path: str, **known: object) -> Item:
+    """The item of a file: its size and stamp as the file system tells them."""
+    state = (Path(corpus.path) / path).stat()
+    stamp = str(state.st_mtime_ns)
+    return Item(key=path, path=path, size=state.st_size, stamp=stamp, **known)  # type: ignore[arg-type]
+
+
+def plain(corpus: FolderCorpus) -> FolderCorpus:
+    return FolderCorpus(kind="folder", path=corpus.path)
+
+
+@pytest.fixture
+def table(tones: FolderCorpus) -> Callable[..., FolderCorpus]:
+    """Returns a function that writes a JSONL table of one row, and lines as they are, and gives the corpus it is of."""
+
+    def write(*lines: str, **row: object) -> FolderCorpus:
+        written = [json.dumps({"path": "ann/00.wav", **row}), *lines]
+        (Path(tones.path) / "labels.jsonl").write_text("\n".join(written), encoding="utf-8")
+        return FolderCorpus(kind="folder", path=tones.path, jsonl="labels.jsonl", include=("ann/00.wav", "bob/01*"))
+
+    return write
 
 
 def test_files_come_in_path_order_with_their_rows(tones: FolderCorpus) -> None:
-    files = list_files(tones)
-    assert [file.path for file in files] == sorted(file.path for file in files)
-    assert files[0] == AudioFile(
-        path="ann/00.wav",
-        speaker="ann",
-        split="train",
-        labels={"speaker": "ann", "split": "train", "pitch": "low"},
-    )
+    items = items_of(tones)
+    assert [each.path for each in items] == sorted(each.path for each in items)
+    assert items[0] == item(tones, "ann/00.wav", speaker="ann", split="train", labels=ANN)
 
 
 def test_only_the_wanted_labels(tones: FolderCorpus) -> None:
-    files = list_files(tones.model_copy(update={"labels": ("pitch",)}))
-    assert files[0].labels == {"pitch": "low"}
+    assert items_of(tones, labels=("pitch",))[0].labels == {"pitch": "low"}
 
 
 def test_empty_cells_are_no_labels(tones: FolderCorpus, edit_csv: EditCsv) -> None:
     edit_csv(lambda rows: rows[0].update(pitch=" ", speaker=""))
-    assert list_files(tones)[0].labels == {"split": "train"}
+    assert items_of(tones)[0].labels == {"split": "train"}
 
 
-def test_a_folder_without_csv(tones: FolderCorpus) -> None:
-    files = list_files(FolderCorpus(kind="folder", path=tones.path))
-    assert len(files) == 24
-    assert files[0] == AudioFile(path="ann/00.wav")
+def test_a_folder_without_a_table(tones: FolderCorpus) -> None:
+    items = items_of(plain(tones))
+    assert len(items) == 24
+    assert items[0] == item(tones, "ann/00.wav")
+
+
+def test_a_changed_file_has_another_stamp(tones: FolderCorpus) -> None:
+    before = items_of(plain(tones))[0]
+    os.utime(Path(tones.path) / "ann/00.wav", ns=(1, 1_234_567_890))
+    after = items_of(plain(tones))[0]
+    assert (after.stamp, after.identity) == ("1234567890", before.identity)
+
+
+def test_patterns_choose_files_and_rows_alike(tones: FolderCorpus) -> None:
+    chosen = items_of(tones, include=("ann/*", "*/01.*"), exclude=("*4.wav",))
+    assert [each.key for each in chosen] == [
+        "ann/00.wav",
+        "ann/08.wav",
+        "ann/12.wav",
+        "ann/16.wav",
+        "ann/20.wav",
+        "bob/01.flac",
+    ]
+    assert not [each for each in chosen if each.reject]
+
+
+def test_audio_that_cannot_be_read_is_an_item_still(tones: FolderCorpus) -> None:
+    (Path(tones.path) / "zed.m4a").write_bytes(b"x")
+    assert items_of(plain(tones))[-1].key == "zed.m4a"
+
+
+def test_rows_may_be_json_lines(tones: FolderCorpus, table: Callable[..., FolderCorpus]) -> None:
+    corpus = table("", '{"path": "bob/01.flac"}', who="ann", take=3, loud=True, level=0.5, note=None)
+    first, second = items_of(corpus, speaker="who")
+    labels = {"who": "ann", "take": "3", "loud": "true", "level": "0.5"}
+    assert first == item(tones, "ann/00.wav", speaker="ann", labels=labels)
+    assert second == item(tones, "bob/01.flac")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", r"labels\.jsonl line 2 is not JSON: .*; mend it"),
+        ("[]", r"labels\.jsonl line 2 is no object with a string `path`; mend it"),
+        ('{"path": 1}', r"labels\.jsonl line 2 is no object with a string `path`; mend it"),
+        ('{"path": "a.wav", "x": [1]}', r"labels\.jsonl line 2 has \[1\] in 'x'; give a string, a number or a bool"),
+        ('{"path": "./ann/00.wav"}', r"labels\.jsonl line 2 names 'ann/00\.wav' a second time; keep one row a file"),
+    ],
+)
+def test_json_lines_that_cannot_be_used(table: Callable[..., FolderCorpus], line: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        items_of(table(line))
+
+
+def test_two_tables_are_refused(tones: FolderCorpus) -> None:
+    with pytest.raises(ValueError, match=r"csv 'a\.csv' and jsonl 'b\.jsonl' are both given; keep one"):
+        FolderCorpus(kind="folder", path=tones.path, csv="a.csv", jsonl="b.jsonl")
 
 
 @pytest.mark.parametrize("name", ["missing", "empty"])
 def test_a_folder_without_audio(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty/readme.txt").touch()
-    what = rf"corpus folder .*/{name} does not exist, or holds no audio"
-    message = what + r"; give a folder with \.flac, \.mp3, \.ogg, \.wav files"
-    with pytest.raises(InputError, match=message):
-        list_files(FolderCorpus(kind="folder", path=str(tmp_path / name)))
+    with pytest.raises(InputError, match=rf"^corpus folder .*/{name} does not exist, or holds no audio; give a folder"):
+        items_of(FolderCorpus(kind="folder", path=str(tmp_path / name)))
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            lambda rows: rows.append({**rows[0], "path": "ann/99.wav"}),
-            "has rows without a file: 1, first 'ann/99.wav'; add",
-        ),
-        (lambda rows: rows.pop(0), "has no row for some files: 1, first 'ann/00.wav'; add rows or remove the files"),
-        (lambda rows: rows.append(rows[0]), "line 26 names 'ann/00.wav' a second time; keep one row a file"),
-    ],
-)
-def test_rows_and_files_that_do_not_match(
-    tones: FolderCorpus, edit_csv: EditCsv, change: Callable[[list[dict[str, str]]], None], message: str
-) -> None:
-    edit_csv(change)
-    with pytest.raises(InputError, match=message):
-        list_files(tones)
+def test_patterns_that_nothing_matches(tones: FolderCorpus) -> None:
+    with pytest.raises(InputError, match=r"holds no audio that matches include \*\.mp3; give a folder with \.aif, "):
+        items_of(tones, include=("*.mp3",))
+
+
+def test_a_row_without_a_file_is_a_reject(tones: FolderCorpus, edit_csv: EditCsv) -> None:
+    edit_csv(lambda rows: rows.append({**rows[0], "path": "ann/99.wav"}))
+    (reject,) = [each for each in items_of(tones) if each.reject]
+    assert (reject.key, reject.reject, reject.detail) == ("ann/99.wav", "missing", "labels.csv has a row for it")
+
+
+def test_a_file_without_a_row_is_a_reject(tones: FolderCorpus, edit_csv: EditCsv) -> None:
+    edit_csv(lambda rows: rows.pop(0))
+    reject = item(tones, "ann/00.wav", reject="unlisted", detail="labels.csv has no row for it")
+    assert [each for each in items_of(tones) if each.reject] == [reject]
+
+
+def test_a_file_that_is_named_twice(tones: FolderCorpus, edit_csv: EditCsv) -> None:
+    edit_csv(lambda rows: rows.append(rows[0]))
+    with pytest.raises(InputError, match=r"line 26 names 'ann/00\.wav' a second time; keep one row a file"):
+        items_of(tones)
 
 
 @pytest.mark.parametrize(
@@ -76,19 +158,25 @@ def test_rows_and_files_that_do_not_match(
         ({"labels": ("tone",)}, "has no column 'tone'"),
     ],
 )
-def test_csv_options_that_do_not_fit(tones: FolderCorpus, changes: dict[str, object], message: str) -> None:
+def test_table_options_that_do_not_fit(tones: FolderCorpus, changes: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        list_files(tones.model_copy(update=changes))
+        items_of(tones, **changes)
 
 
-def test_a_csv_that_is_no_text(tones: FolderCorpus) -> None:
+def test_a_table_that_is_no_text(tones: FolderCorpus) -> None:
     (Path(tones.path) / "labels.csv").write_bytes(b"path,\xff\n")
     with pytest.raises(InputError, match="is not a UTF-8 CSV file"):
-        list_files(tones)
+        items_of(tones)
 
 
 def test_a_row_with_too_many_cells(tones: FolderCorpus) -> None:
     with (Path(tones.path) / "labels.csv").open("a") as file:
         file.write("ann/98.wav,a,b,c,d,e\n")
     with pytest.raises(InputError, match="line 26 has more cells than the header"):
-        list_files(tones)
+        items_of(tones)
+
+
+def test_a_table_without_rows(tones: FolderCorpus) -> None:
+    (Path(tones.path) / "labels.csv").write_text("path,speaker,split\n")
+    rejects = [each.reject for each in items_of(tones)]
+    assert rejects == ["unlisted"] * 24

@@ -1,172 +1,23 @@
-"""The release config: one YAML file is one release. Every spec that a step takes is defined here, typed and frozen.
+"""A release: one YAML file, from corpora to published versions. Unknown keys are refused.
 
-Unknown keys are refused; an error names the file, the key, the value and what is allowed.
+An error names the file, the key, the value and what is allowed.
 """
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from trillsson.digests import digest_of
+from trillsson.config.base import Framing, Name, Positive, Spec, TaskName
+from trillsson.config.corpora import Corpus
+from trillsson.config.models import Embedding, Teacher
 from trillsson.errors import InputError
-
-SAMPLE_RATE = 16_000
-"""Hz. Every clip, window and model of this project."""
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-"""A name that is also a folder: lower-case letters, digits, `-` and `_`."""
-
-TaskName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,62}$")]
-"""As `Name`, without `-`: it also names a vocabulary of tensorflow-transform, which would change a `-`."""
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-"""A finite number above 0."""
 
 RESERVED = ("teacher", "logmel")
 """What the teacher and the baseline are called; no student may be."""
-
-
-class Spec(BaseModel):
-    """A frozen value that knows its own digest. Unknown keys are an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def digest(self) -> str:
-        """SHA-256 of the spec's canonical JSON."""
-        return digest_of(self.model_dump(mode="json"))
-
-
-class Framing(Spec):
-    """How a clip is cut into windows. Part of the identity of every dataset and model.
-
-    Windows start at 0, `hop`, 2 `hop`, ... A window that runs past the clip's end is dropped (`tail: drop`, the
-    original's rule) or filled (`tail: pad`); the first window is always kept. Filling mirrors the clip at its end
-    as often as needed (`symmetric`, as the original pads) or adds zeros (`constant`).
-    """
-
-    window: int = Field(32_000, ge=400, description="samples in a window; 2 s")
-    hop: int = Field(32_000, ge=1, description="samples between the starts of windows")
-    padding: Literal["symmetric", "constant"] = "symmetric"
-    tail: Literal["pad", "drop"] = "pad"
-
-
-class LogMelSpec(Spec):
-    """A log-mel front end. The defaults are TRILLsson's (original code, `export_model/tf_frontend.py`)."""
-
-    bands: int = Field(80, ge=1)
-    lowest_hz: float = Field(125.0, ge=0)
-    highest_hz: float = Field(7_500.0, le=SAMPLE_RATE / 2)
-    frame_length: int = Field(400, ge=1, description="samples; 25 ms")
-    frame_step: int = Field(160, ge=1, description="samples; 10 ms")
-    fft_length: int = Field(512, ge=2)
-    offset: float = Field(1e-3, gt=0, description="added before the natural logarithm")
-
-
-class GeneratedCorpus(Spec):
-    """Speech made on the spot by espeak-ng: seven labelled tasks, the same bytes for the same seed."""
-
-    kind: Literal["generated"]
-    seed: int = 0
-    scale: float = Field(1.0, gt=0, le=4, description="1.0 is about 3,000 clips, 110 minutes")
-
-
-class FolderCorpus(Spec):
-    """A folder of audio files (wav, flac, ogg, mp3), local or `gs://`, with an optional CSV of labels."""
-
-    kind: Literal["folder"]
-    path: str = Field(min_length=1)
-    csv: str | None = Field(None, description="relative to path; its first column is each file's path")
-    labels: tuple[str, ...] | None = Field(None, description="CSV columns to keep; all if not given")
-    speaker: str | None = Field(None, description="CSV column that names the speaker")
-    split: str | None = Field(None, description="CSV column that names the split")
-    max_reject_fraction: float = Field(0.0, ge=0, lt=1, description="prepare fails above this share of rejects")
-
-
-Corpus = Annotated[GeneratedCorpus | FolderCorpus, Field(discriminator="kind")]
-
-
-class WaveformInput(Spec):
-    """The model takes a window's samples, `[1 or n, window]` float32 in [-1, 1]."""
-
-    kind: Literal["waveform"] = "waveform"
-
-
-class LogMelInput(Spec):
-    """The model takes log-mel patches of `frames` frames cut every `hop` frames, `[1, frames, bands]`."""
-
-    kind: Literal["logmel"]
-    frames: int = Field(ge=1)
-    hop: int = Field(ge=1)
-    logmel: LogMelSpec = LogMelSpec()
-
-
-class ConformerTeacher(Spec):
-    """The built-in teacher: a Conformer encoder in CAP12's shape, seeded and untrained.
-
-    CAP12 (arXiv 2110.04621) is layer 12 of a 600M-parameter Conformer; scale it down with these numbers.
-    """
-
-    kind: Literal["conformer"]
-    dim: int = Field(1024, ge=8)
-    layers: int = Field(24, ge=1)
-    layer: int = Field(12, ge=1, description="the layer, from 1, whose mean over time is the embedding")
-    heads: int = Field(8, ge=1)
-    kernel: int = Field(5, ge=1, description="frames in the depthwise convolution")
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "ConformerTeacher":
-        if self.layer > self.layers:
-            raise ValueError(f"layer {self.layer} does not exist in {self.layers} layers")
-        if self.dim % self.heads:
-            raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
-        return self
-
-
-class SavedModelTeacher(Spec):
-    """A TensorFlow SavedModel with a declared signature: `[n, window]` waveforms to `{output: [n, dim]}`."""
-
-    kind: Literal["saved_model"]
-    path: str = Field(min_length=1)
-    dim: int = Field(ge=1)
-    signature: str = "serving_default"
-    input: str = Field("waveform", description="name of the signature's argument")
-    output: str = Field("embedding", description="key of the result that holds the embedding")
-
-
-class TFLiteTeacher(Spec):
-    """A TFLite file with a declared input and embedding tensor. Patches of a window are averaged."""
-
-    kind: Literal["tflite"]
-    path: str = Field(min_length=1)
-    dim: int = Field(ge=1)
-    tensor: str = Field(min_length=1, description="name of the embedding tensor, which need not be an output")
-    input: Annotated[WaveformInput | LogMelInput, Field(discriminator="kind")] = WaveformInput()
-
-
-class LogMelBaseline(Spec):
-    """Mean and standard deviation over time of a window's log-mel bands: the floor any model has to beat."""
-
-    kind: Literal["logmel"] = "logmel"
-    logmel: LogMelSpec = LogMelSpec(bands=64)
-
-
-class BundleEmbedder(Spec):
-    """An exported student: a bundle folder, embedded through its SavedModel."""
-
-    kind: Literal["bundle"]
-    path: str = Field(min_length=1)
-
-
-Teacher = Annotated[ConformerTeacher | SavedModelTeacher | TFLiteTeacher, Field(discriminator="kind")]
-EmbedderSpec = Annotated[
-    ConformerTeacher | SavedModelTeacher | TFLiteTeacher | LogMelBaseline | BundleEmbedder,
-    Field(discriminator="kind"),
-]
 
 
 class Training(Spec):
@@ -248,6 +99,8 @@ class Release(Spec):
     framing: Framing = Framing()
     corpora: dict[Name, Corpus] = Field(min_length=1)
     teacher: Teacher
+    embedding: Embedding = Embedding()
+    beam: tuple[str, ...] = Field((), description="Beam's options for the data jobs, such as --runner=FlinkRunner")
     students: dict[Name, Student] = Field(min_length=1)
     training: Training
     tasks: dict[TaskName, Task] = Field(min_length=1)

@@ -1,0 +1,144 @@
+"""Which columns of a Hugging Face data set are wanted, and what a row says without its audio."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pipelines.beam.corpora.containers import as_text
+from pipelines.beam.corpora.tables import Table
+from trillsson.config import HuggingFaceCorpus
+from trillsson.errors import InputError
+
+if TYPE_CHECKING:
+    from pyarrow import DataType, Schema
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that are wanted of a file.
+
+    Attributes:
+        probe: what to read of the audio to tell if it is null, or None if that would read the audio itself.
+        classes: column -> the names of its classes, for columns of classes.
+    """
+
+    audio: str
+    probe: str | None
+    speaker: str | None
+    labels: tuple[str, ...]
+    classes: Mapping[str, Sequence[str]]
+
+
+class Row(NamedTuple):
+    """What a row says: as the fields of an `Item` of these names."""
+
+    speaker: str
+    labels: Mapping[str, str]
+    reject: str
+    detail: str
+
+
+def choose_columns(spec: HuggingFaceCorpus, schema: "Schema", *, where: str) -> Columns:
+    """Chooses the columns that a spec wants.
+
+    Args:
+        spec: what is wanted.
+        schema: of the file; its metadata `huggingface` tells which column is audio, and the names of classes.
+        where: what to call the file in an error.
+
+    Raises:
+        InputError: the file does not have what is wanted; says what it has.
+    """
+    features = _features(schema)
+    audio = spec.audio or _only_audio(schema, features, where)
+    scalars = [field.name for field in schema if _is_scalar(field.type)]
+    speaker = spec.speaker or ("speaker_id" if "speaker_id" in scalars else None)
+    labels = spec.labels
+    if labels is None:
+        labels = tuple(name for name in scalars if name not in (speaker, audio))
+    about = (*filter(None, [speaker]), *labels)
+    for name in (audio, *about):
+        if name not in schema.names:
+            raise InputError(f"{where} has no column {name!r}; it has {', '.join(schema.names)}")
+    if not _is_audio(schema.field(audio).type):
+        kind = schema.field(audio).type
+        raise InputError(f"column {audio!r} of {where} is {kind}; name one of struct<bytes, path> or binary")
+    for name in about:
+        if name not in scalars:
+            kind = schema.field(name).type
+            raise InputError(f"column {name!r} of {where} is {kind}; name one of a class, text, number or bool")
+    probe = f"{audio}.path" if _has_child(schema.field(audio).type, "path") else None
+    known = {name: features.get(name, {}) for name in about}
+    classes = {name: tuple(told["names"]) for name, told in known.items() if told.get("_type") == "ClassLabel"}
+    return Columns(audio, probe, speaker, labels, classes)
+
+
+def read_rows(table: Table, columns: Columns) -> Iterator[Row]:
+    """Yields what each row says, reading no audio."""
+    names = list(dict.fromkeys([*filter(None, [columns.speaker]), *columns.labels]))
+    for batch in table.batches([*names, *filter(None, [columns.probe])]):
+        there = batch.column(columns.audio).is_valid().to_pylist() if columns.probe else [True] * batch.num_rows
+        cells = {name: batch.column(name).to_pylist() for name in names}
+        for number, is_there in enumerate(there):
+            yield _row({name: cells[name][number] for name in names}, columns, is_there=is_there)
+
+
+def _row(cells: Mapping[str, Any], columns: Columns, *, is_there: bool) -> Row:
+    reject, detail = ("", "") if is_there else ("missing", "the row has no audio")
+    texts = {}
+    for name, value in cells.items():
+        try:
+            texts[name] = _text(value, columns.classes.get(name))
+        except ValueError as error:
+            texts[name], reject, detail = "", "bad_label", f"{name}: {error}"
+    speaker = texts[columns.speaker] if columns.speaker else ""
+    return Row(speaker, {name: texts[name] for name in columns.labels if texts[name]}, reject, detail)
+
+
+def _text(value: Any, classes: Sequence[str] | None) -> str:
+    """Text of a cell; empty where it is null, or the -1 that stands for an unknown class."""
+    if classes is None or value is None:
+        return as_text(value)
+    if value == -1:
+        return ""
+    if not 0 <= value < len(classes):
+        raise ValueError(f"{value} is none of {len(classes)} classes")
+    return str(classes[value])
+
+
+def _features(schema: "Schema") -> Mapping[str, Mapping[str, Any]]:
+    """Returns what `datasets` noted of each column; nothing where it did not write the file."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {name: told for name, told in features.items() if isinstance(told, dict)}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def _only_audio(schema: "Schema", features: Mapping[str, Mapping[str, Any]], where: str) -> str:
+    noted = [name for name, told in features.items() if told.get("_type") == "Audio"]
+    likely: list[str] = noted or [field.name for field in schema if _has_child(field.type, "bytes")]
+    if len(likely) != 1:
+        found = f"columns of audio {', '.join(likely)}" if likely else "no column of audio"
+        raise InputError(f"{where} has {found}, of {', '.join(schema.names)}; name one in `audio`")
+    return likely[0]
+
+
+def _has_child(kind: "DataType", name: str) -> bool:
+    from pyarrow.types import is_struct
+
+    return bool(is_struct(kind) and kind.get_field_index(name) >= 0)
+
+
+def _is_audio(kind: "DataType") -> bool:
+    from pyarrow.types import is_binary, is_large_binary
+
+    return _has_child(kind, "bytes") or is_binary(kind) or is_large_binary(kind)
+
+
+def _is_scalar(kind: "DataType") -> bool:
+    from pyarrow import types
+
+    plain = (types.is_string, types.is_large_string, types.is_boolean, types.is_integer, types.is_floating)
+    return any(is_kind(kind.value_type if types.is_dictionary(kind) else kind) for is_kind in plain)

@@ -1,0 +1,168 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trillsson.datasets import Dataset, Reject, index_path
+from trillsson.errors import InputError, IntegrityError
+from trillsson.inspection import inspect, summarise
+from trillsson.inspection.labels import Value
+from trillsson.inspection.speakers import Shared
+from trillsson.records import AudioRecord, EmbeddingRecord
+
+MakeClip = Callable[..., AudioRecord]
+MakeDataset = Callable[..., Dataset]
+StorePair = Callable[..., tuple[str, str]]
+
+
+def test_splits_speakers_and_labels(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
+    clips = [
+        make_clip("a", 1, speaker="ann", split="train", mood="calm"),
+        make_clip("b", 2, speaker="ann", split="Training", mood="cross"),
+        make_clip("c", 3, speaker="bob", split="dev", mood="calm"),
+        make_clip("d", 4, speaker="ann", split="eval", mood="calm"),
+        make_clip("e", 5, split="test"),
+        make_clip("f", 6, speaker="cem", mood="calm"),
+        make_clip("g", 7, speaker="cem", split="fold 3", mood=""),
+    ]
+    found = summarise(make_dataset(clips, per_shard=3))
+    # In the order train, validation, test, no split, other.
+    assert found.splits.clips == (2, 1, 2, 1, 1)
+    assert found.splits.hours == pytest.approx((0.4 / 3600, 0.2 / 3600, 0.4 / 3600, 0.2 / 3600, 0.2 / 3600))
+    assert found.splits.unknown_words == ("fold 3",)
+    assert (found.speakers.total, found.speakers.counts) == (3, (1, 1, 1, 1, 1))
+    assert found.speakers.unknown == (0, 0, 1, 0, 0)
+    # A speaker without a split is in none: only train, validation and test are meant to share nobody.
+    assert found.speakers.shared == {("train", "test"): 1}
+    assert found.speakers.named == (Shared("ann", ("train", "test")),)
+    (mood,) = found.columns
+    assert mood.values == (
+        Value("calm", clips=(1, 1, 1, 1, 0), speakers=(1, 1, 1, 1, 0)),
+        Value("cross", clips=(1, 0, 0, 0, 0), speakers=(1, 0, 0, 0, 0)),
+    )
+    assert (mood.distinct, mood.complete, mood.others) == (2, True, (0, 0, 0, 0, 0))
+    assert mood.without == (0, 0, 1, 0, 1)
+    assert sum(found.durations.histogram.counts) == 7
+
+
+def test_a_column_that_repeats_the_split_is_left_out(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
+    clips = [make_clip(key, number, split=key, split_=key, fold="x") for number, key in enumerate(("train", "test"))]
+    assert [column.name for column in summarise(make_dataset(clips)).columns] == ["fold"]
+
+
+def test_copies_within_and_across(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
+    own = make_dataset(
+        [
+            make_clip("a", 1, split="test"),
+            make_clip("b", 2, split="train"),
+            make_clip("c", 1, split="val"),
+            make_clip("d", 3, split="test"),
+            make_clip("e", 4, split="test"),
+            make_clip("f", 4, split="test"),
+        ],
+        per_shard=2,
+    )
+    other = make_dataset(
+        [make_clip("p", 9, split="train"), make_clip("q", 3), make_clip("r", 2, split="eval"), make_clip("s", 9)],
+        corpus="more",
+        per_shard=3,
+    )
+    alone = summarise(own).duplicates
+    assert (alone.groups, alone.copies, alone.across, alone.leaks) == (2, 2, 0, 1)
+    assert [[clip.key for clip in group.clips] for group in alone.named] == [["a", "c"], ["e", "f"]]
+
+    both = summarise(own, [other]).duplicates
+    # p and s are copies of each other, and no business of the first dataset.
+    assert (both.groups, both.copies, both.across, both.leaks) == (4, 2, 2, 3)
+    assert [[(clip.corpus, clip.key) for clip in group.clips] for group in both.named] == [
+        [("speech", "a"), ("speech", "c")],
+        [("speech", "b"), ("more", "r")],
+        [("speech", "d"), ("more", "q")],
+        [("speech", "e"), ("speech", "f")],
+    ]
+    told = [(leak.test.key, leak.learnt.key, leak.learnt.split) for leak in both.named_leaks]
+    assert told == [("a", "c", "validation"), ("d", "q", "no split"), ("r", "b", "train")]
+
+
+def test_only_the_first_are_named_and_all_are_counted(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
+    clips = [
+        make_clip(f"{sound}-{copy}", sound, split="test" if copy else "") for sound in range(25) for copy in (0, 1)
+    ]
+    clips += [make_clip(f"0-{copy}", 0) for copy in (2, 3, 4)]
+    found = summarise(make_dataset(clips)).duplicates
+    assert (found.groups, found.copies, found.leaks) == (25, 28, 25)
+    assert (len(found.named), len(found.named_leaks)) == (20, 20)
+    assert ([clip.key for clip in found.named[0].clips], found.named[0].count) == (["0-0", "0-1", "0-2", "0-3"], 5)
+    assert found.named_leaks[19].test.key == "19-1"
+
+
+def test_a_dataset_is_not_compared_with_itself(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
+    dataset = make_dataset([make_clip("a")])
+    with pytest.raises(InputError, match=rf"^dataset {dataset.uri} is given twice; name each dataset once$"):
+        summarise(dataset, [dataset])
+
+
+def test_a_damaged_index_is_told(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
+    dataset = make_dataset([make_clip("a")])
+    (Path(dataset.root) / index_path("a0")).write_text("")
+    with pytest.raises(IntegrityError, match=r"a0\.clips\.jsonl is missing or not as its manifest says"):
+        summarise(dataset)
+
+
+def test_an_embedding_dataset(store_pair: StorePair, make_clip: MakeClip, tmp_path: Path) -> None:
+    clips = [make_clip("a", 1), make_clip("b", 2)]
+    content = {"embedder": {"kind": "tflite"}, "fingerprint": "f1e2", "framing": {}, "batch_tolerance": 0.01}
+    rows = [EmbeddingRecord("a", np.zeros((3, 5), np.float32))]
+    _, uri = store_pair(tmp_path, clips, rows, content=content)
+    assert inspect(uri) == (
+        f"speech: embeddings\n{uri}\n\n"
+        "embedder          tflite\n"
+        "fingerprint       f1e2\n"
+        "framing           windows of 2 s every 2 s, filled (symmetric)\n"
+        "batch tolerance   0.01\n"
+        "clips             1\n"
+        "windows           0\n"
+        "numbers a window  5\n"
+        "hours             0.000\n"
+        "shards            1\n"
+        "size              147 bytes\n"
+        "rejected clips    1 of 2\n\n"
+        "Rejects, and the first of each reason\n"
+        "        1  non_finite_embedding\n"
+        "           b"
+    )
+    for options, name in (({"html": tmp_path / "page.html"}, "--html"), ({"against": [uri]}, "--against")):
+        wanted = rf"^{name}: dataset {uri} holds embeddings; give the audio dataset they are of$"
+        with pytest.raises(InputError, match=wanted):
+            inspect(uri, **options)  # type: ignore[arg-type]
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_folder_with_several_manifests(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
+    first = make_dataset([make_clip("a", 1)])
+    second = Path(first.root) / "manifests" / "zz.json"
+    second.write_bytes(Path(first.uri).read_bytes())
+    wanted = rf"^{first.root} holds 2 manifests; name one of {first.uri}, {second}$"
+    with pytest.raises(InputError, match=wanted):
+        inspect(first.root)
+
+
+def test_a_missing_manifest(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"^dataset {tmp_path}/manifests/x.json does not exist; name the manifest"):
+        inspect(f"{tmp_path}/manifests/x.json")
+
+
+def test_rejects_name_the_first_three_of_each_reason(
+    store_pair: StorePair, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    clips = [make_clip(f"{number}", number) for number in range(6)]
+    _, uri = store_pair(tmp_path, clips, [EmbeddingRecord("0", np.zeros((1, 2), np.float32))], content={}, per_shard=2)
+    from trillsson.datasets import open_dataset
+    from trillsson.inspection.summary import reject_reasons
+
+    (reason,) = reject_reasons(open_dataset(uri, "embeddings"))
+    assert (reason.reason, reason.count) == ("non_finite_embedding", 5)
+    assert reason.first == tuple(
+        Reject(key=key, stage="embed", reason="non_finite_embedding") for key in ("1", "2", "3")
+    )

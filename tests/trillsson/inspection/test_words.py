@@ -1,0 +1,28 @@
+import pytest
+
+from trillsson.inspection.words import hours, percent, plural, printable, size
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0.000"), (0.01234, "0.012"), (9.876, "9.88"), (12.34, "12.3"), (60_123.4, "60,123")]
+)
+def test_hours(value: float, text: str) -> None:
+    assert hours(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(999, "999 bytes"), (1_000, "1.0 kB"), (999_949, "999.9 kB"), (999_950, "1.0 MB"), (7 * 10**15, "7,000.0 TB")],
+)
+def test_size(value: int, text: str) -> None:
+    assert size(value) == text
+
+
+@pytest.mark.parametrize(("share", "text"), [(0, "0.0%"), (1e-6, "under 0.1%"), (0.0012, "0.1%"), (1, "100.0%")])
+def test_percent(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+def test_counts_and_names() -> None:
+    assert (plural(1, "clip"), plural(0, "clip"), plural(1_234, "clip")) == ("1 clip", "0 clips", "1,234 clips")
+    assert printable("é\x1b[2J\nb") == "é�[2J�b"

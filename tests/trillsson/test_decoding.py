@@ -1,0 +1,149 @@
+"""Decoding: every format to mono 16 kHz int16, whole or a reject, in memory that does not grow with length."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from trillsson.audio import RejectError
+from trillsson.decoding import BLOCK_SECONDS, Decoded, Samples, decode
+
+
+def encoded(samples: NDArray[np.generic], rate: int, **how: str) -> bytes:
+    file = BytesIO()
+    soundfile.write(file, samples, rate, **how)
+    return file.getvalue()
+
+
+def tone(rate: int, seconds: float, hertz: float = 440.0) -> NDArray[np.float64]:
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate)
+
+
+def samples_of(audio: Path | bytes | Samples) -> NDArray[np.int16]:
+    decoded = decode(audio)
+    return decoded.read(0, decoded.samples)
+
+
+FORMATS = [
+    ("WAV", "PCM_16", 16_000),
+    ("WAV", "PCM_24", 48_000),
+    ("WAV", "FLOAT", 44_100),
+    ("WAV", "PCM_U8", 8_000),
+    ("FLAC", "PCM_16", 22_050),
+    ("OGG", "VORBIS", 44_100),
+    ("OGG", "OPUS", 48_000),
+    ("AIFF", "PCM_16", 48_000),
+    ("MP3", "MPEG_LAYER_III", 32_000),
+]
+
+
+@pytest.mark.parametrize(("kind", "subtype", "rate"), FORMATS)
+def test_every_format_decodes_to_the_same_tone(kind: str, subtype: str, rate: int) -> None:
+    found = samples_of(encoded(tone(rate, 1.5), rate, format=kind, subtype=subtype))
+    assert found.dtype == np.int16
+    assert abs(found.size - 24_000) < 1_200  # MP3 pads
+    spectrum = np.abs(np.fft.rfft(found[4_000:20_000]))
+    assert np.argmax(spectrum) == 440
+    assert 2 * spectrum[440] / 16_000 / 32_768 == pytest.approx(0.5, rel=0.03)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_channels_are_averaged(subtype: str) -> None:
+    stereo = np.stack([np.full(16_000, 0.5), np.full(16_000, -0.25)], axis=1)
+    np.testing.assert_array_equal(samples_of(encoded(stereo, 16_000, format="WAV", subtype=subtype)), 4_096)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_resampling_in_blocks_is_resampling_at_once(subtype: str) -> None:
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, 44_100 * 65).astype(np.float32)
+    file = encoded(samples, 44_100, format="WAV", subtype=subtype)
+    wanted = 32_768 * soxr.resample(soundfile.read(BytesIO(file), dtype="float32")[0], 44_100, 16_000)
+    np.testing.assert_allclose(samples_of(file), wanted, atol=0.51)
+
+
+def test_a_wav_of_16_bits_at_16_khz_keeps_every_bit(tmp_path: Path) -> None:
+    pcm = np.random.default_rng(0).integers(-32_768, 32_768, 5_000, dtype=np.int16)
+    file = encoded(pcm, 16_000, format="WAV", subtype="PCM_16")
+    np.testing.assert_array_equal(samples_of(file), pcm)
+    (tmp_path / "a.wav").write_bytes(file)
+    np.testing.assert_array_equal(samples_of(tmp_path / "a.wav"), pcm)
+
+
+def test_what_is_beyond_full_scale_is_clipped() -> None:
+    found = samples_of(encoded(np.float32([1.5, -1.5, 0.25]), 16_000, format="WAV", subtype="FLOAT"))
+    assert found.tolist() == [32_767, -32_768, 8_192]
+
+
+@pytest.mark.parametrize("array", [np.arange(-5, 5, dtype=np.int16), np.arange(-5, 5, dtype=np.float32) / 32_768])
+def test_samples_are_taken_as_they_are(array: NDArray[np.int16] | NDArray[np.float32]) -> None:
+    assert samples_of(Samples(array, 16_000)).tolist() == list(range(-5, 5))
+
+
+def test_samples_of_another_rate_are_resampled() -> None:
+    found = samples_of(Samples(tone(8_000, 1.0).astype(np.float32), 8_000))
+    np.testing.assert_allclose(found[1_000:-1_000], 32_768 * tone(16_000, 1.0)[1_000:-1_000], atol=60)
+
+
+def test_text_is_undecodable() -> None:
+    with pytest.raises(RejectError, match=r"^undecodable: Format not recognised\.$"):
+        decode(b"this is a text file named .wav")
+
+
+def test_the_reason_does_not_tell_where_the_file_lies(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"this is a text file named .wav")
+    with pytest.raises(RejectError, match=r"^undecodable: Format not recognised\.$"):
+        decode(tmp_path / "a.wav")
+
+
+def test_a_cut_flac_is_refused() -> None:
+    whole = encoded(np.random.default_rng(0).uniform(-1, 1, 48_000), 16_000, format="FLAC")
+    with pytest.raises(RejectError, match=r"^(truncated|undecodable): "):
+        decode(whole[: len(whole) // 2])
+
+
+def test_a_cut_wav_is_refused() -> None:
+    whole = encoded(tone(16_000, 1.0), 16_000, format="WAV", subtype="PCM_16")
+    with pytest.raises(RejectError, match=r"^truncated: 20000 of 32044 bytes are there$"):
+        decode(whole[:20_000])
+    endless = whole[:4] + b"\xff\xff\xff\xff" + whole[8:]
+    assert decode(endless).samples == 16_000
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_samples_that_are_not_finite_are_refused(bad: float) -> None:
+    samples = tone(16_000, 1.0)
+    samples[100] = bad
+    with pytest.raises(RejectError, match=r"^non_finite: the samples hold NaN or infinity$"):
+        decode(encoded(samples, 16_000, format="WAV", subtype="FLOAT"))
+
+
+def test_an_empty_file_is_no_samples() -> None:
+    assert decode(encoded(np.zeros(0), 16_000, format="WAV", subtype="PCM_16")).samples == 0
+
+
+@given(st.lists(st.integers(0, 40), max_size=30), st.data())
+def test_any_part_can_be_read_back(sizes: list[int], data: st.DataObject) -> None:
+    decoded = Decoded()
+    for number, size in enumerate(sizes):
+        decoded.append(np.arange(number, number + size, dtype=np.int16))
+    whole = np.concatenate([np.zeros(0, np.int16), *(np.arange(n, n + size) for n, size in enumerate(sizes))])
+    start = data.draw(st.integers(0, whole.size))
+    stop = data.draw(st.integers(start, whole.size))
+    np.testing.assert_array_equal(decoded.read(start, stop), whole[start:stop])
+    decoded.close()
+
+
+def test_a_long_recording_does_not_stay_in_memory() -> None:
+    decoded = Decoded()
+    block = np.zeros(BLOCK_SECONDS * 16_000, np.int16)
+    for _ in range(9):
+        decoded.append(block)
+    assert decoded._blocks == []
+    assert decoded.read(decoded.samples - 10, decoded.samples).tolist() == [0] * 10
+    decoded.close()

@@ -1,0 +1,47 @@
+"""Looks into a dataset: the function behind `trillsson inspect`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from trillsson.datasets import find_manifest, open_any_dataset, open_dataset
+from trillsson.errors import InputError
+from trillsson.inspection.embeddings import summarise_embeddings
+from trillsson.inspection.summary import summarise
+from trillsson.inspection.text import embeddings_text, text
+from trillsson.storage import explain_os_errors
+
+
+def inspect(uri: str, *, against: Sequence[str] = (), html: Path | None = None, clips: int = 8, seed: int = 0) -> str:
+    """Says what is in a dataset; writes a page about it, if asked to.
+
+    Args:
+        uri: a manifest, or the folder of a dataset that has one.
+        against: other audio datasets to look for copies of its clips in.
+        html: where to write the page; what is there is replaced.
+        clips: how many clips the page has to listen to.
+        seed: decides which clips are drawn.
+
+    Returns:
+        the summary, as plain text.
+
+    Raises:
+        InputError: there is no such dataset, or a page or comparison is asked for that embeddings cannot give.
+        IntegrityError: an index or a shard is missing or changed.
+    """
+    dataset = open_any_dataset(find_manifest(uri))
+    if dataset.manifest.kind == "embeddings":
+        if html or against:
+            option = "--html" if html else "--against"
+            raise InputError(f"{option}: dataset {dataset.uri} holds embeddings; give the audio dataset they are of")
+        return embeddings_text(summarise_embeddings(dataset))
+    if html is not None and not html.parent.is_dir():
+        raise InputError(f"--html: folder {html.parent} does not exist; make it, or give another path")
+    summary = summarise(dataset, [open_dataset(find_manifest(other), "audio") for other in against])
+    if html is not None:
+        from trillsson.inspection.page import render
+        from trillsson.inspection.sampling import draw
+
+        page = render(summary, draw(dataset, players=clips, seed=seed))
+        with explain_os_errors("write", html):
+            html.write_text(page, encoding="utf-8")
+    return text(summary)

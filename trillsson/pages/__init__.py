@@ -1,0 +1,1 @@
+"""What the project's HTML pages share: how they are rendered, their style, the pieces of their pictures."""
