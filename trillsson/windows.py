@@ -32,9 +32,16 @@ def frame_batch(audio: "tf.Tensor", framing: Framing) -> "tf.Tensor":
     with tf.control_dependencies([nonempty]):
         beyond = tf.maximum(0, size - framing.window)
     whole = beyond // framing.hop if framing.tail == "drop" else -(-beyond // framing.hop)
-    positions = (tf.range(1 + whole) * framing.hop)[:, None] + tf.range(framing.window)
+    length = whole * framing.hop + framing.window
+    # Only what is filled is gathered sample by sample: a gather of all would take ten times as long.
+    beyond_end = tf.range(size, tf.maximum(size, length))
     if framing.padding == "constant":
-        clamped = tf.gather(audio, tf.minimum(positions, size - 1), axis=1)
-        return tf.where(positions < size, clamped, tf.zeros([], audio.dtype))
-    phase = positions % (2 * size)
-    return tf.gather(audio, tf.where(phase < size, phase, 2 * size - 1 - phase), axis=1)
+        filling = tf.zeros([tf.shape(audio)[0], tf.size(beyond_end)], audio.dtype)
+    else:
+        phase = beyond_end % (2 * size)
+        filling = tf.gather(audio, tf.where(phase < size, phase, 2 * size - 1 - phase), axis=1)
+    filled = tf.concat([audio[:, :length], filling], axis=1)
+    if framing.hop == framing.window:
+        return tf.reshape(filled, [-1, 1 + whole, framing.window])
+    starts = tf.range(1 + whole) * framing.hop
+    return tf.gather(filled, starts[:, None] + tf.range(framing.window), axis=1)

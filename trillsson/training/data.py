@@ -90,14 +90,15 @@ class Windows:
 
     def validation(self) -> "tf.data.Dataset":
         """Returns the validation windows in batches, in the order of the shards; the last batch may be short."""
-        return self._batched(self._windows(range(len(self.files)), part="validation"), drop_remainder=False)
+        held_out = self._windows(range(len(self.files)), part="validation")
+        return self._scaled(held_out.batch(self.training.batch_size))
 
     def _epoch(self, epoch: int) -> "tf.data.Dataset":
         draw = random.Random(f"{self.training.seed}/{epoch}")  # noqa: S311  # an order, not a secret
         order = draw.sample(range(len(self.files)), len(self.files))
         windows = self._windows(order, part="train")
         shuffled = windows.shuffle(_SHUFFLED_WINDOWS, seed=draw.getrandbits(31), reshuffle_each_iteration=False)
-        return self._batched(shuffled, drop_remainder=True)
+        return self._scaled(shuffled.batch(self.training.batch_size, drop_remainder=True))
 
     def _windows(self, order: Sequence[int], *, part: Split) -> "tf.data.Dataset":
         import tensorflow as tf
@@ -123,7 +124,7 @@ class Windows:
             with tf.control_dependencies([same]):
                 return in_part(part, key, tf.where(relevant, splits, ""), self.training) & ~self.excluded(key)
 
-        return pairs.filter(wanted).flat_map(self._cut)
+        return pairs.filter(wanted).map(self._cut).unbatch()
 
     def _parse_clip(self, record: "tf.Tensor") -> Any:
         import tensorflow as tf
@@ -144,17 +145,15 @@ class Windows:
     def _cut(self, clip: Any, target: Any) -> Any:
         import tensorflow as tf
 
-        windows = frame_tensor(tf.io.decode_raw(clip[2], tf.int16), self.framing)
-        return tf.data.Dataset.from_tensor_slices((windows, target[1]))
+        return frame_tensor(tf.io.decode_raw(clip[2], tf.int16), self.framing), target[1]
 
-    def _batched(self, windows: "tf.data.Dataset", *, drop_remainder: bool) -> "tf.data.Dataset":
+    def _scaled(self, batches: "tf.data.Dataset") -> "tf.data.Dataset":
         import tensorflow as tf
 
         def scaled(pcm: "tf.Tensor", target: "tf.Tensor") -> Any:
             return tf.cast(pcm, tf.float32) / 32_768.0, self.standardiser.apply(target)
 
-        batched = windows.batch(self.training.batch_size, drop_remainder=drop_remainder)
-        return batched.map(scaled, num_parallel_calls=2, deterministic=True).prefetch(2)
+        return batches.map(scaled, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 
 def open_windows(
