@@ -1,6 +1,6 @@
 """How much of an embedder's own speed the embed job keeps, against the bare model and against other ways to run it.
 
-    .venv/bin/python benchmarks/embed_job.py [minutes of audio]
+    .venv/bin/python benchmarks/embed_job.py [minutes of audio] [numbers of comparisons, such as 13]
 
 Audio is noise in clips of 10 s; windows are 2 s. All in one run, in turns:
 
@@ -14,7 +14,6 @@ Audio is noise in clips of 10 s; windows are 2 s. All in one run, in turns:
 """
 
 import multiprocessing
-import os
 import re
 import statistics
 import sys
@@ -25,8 +24,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 import soundfile
+from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from pipelines.beam import embed, embed_shard, prepare
 from pipelines.beam.embed_shard import EmbedMaker, EmbedTicket
@@ -53,26 +54,44 @@ ROUNDS = 3
 CONFORMER = ConformerTeacher(kind="conformer", dim=512, layers=9, layer=9, heads=8)
 
 
-def main(minutes: float) -> None:
-    """Runs all comparisons on so much audio."""
+def main(minutes: float, parts: str) -> None:
+    """Runs comparisons on so much audio: all, or those whose number is in `parts`."""
     settle_environment()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         audio = make_audio(root, int(minutes * 60 / SECONDS))
         student = make_student(root / "trillsson1")
-        print("\n| embedder | bare, windows/s | job, windows/s | ratio |\n|---|---|---|---|")
-        for name, spec in {"Conformer, 6 GFLOP": CONFORMER, "trillsson1": student}.items():
-            bare, whole, ratio = against_bare(root, audio, spec)
-            print(f"| {name} | {bare:.0f} | {whole:.0f} | {ratio:.2f} |", flush=True)
-        print("\n| trillsson1, 2 processes | shards/s |\n|---|---|")
-        marginal = {name: without_start(run, audio, student) for name, run in PARALLEL.items()}
-        for name, speed in marginal.items():
-            print(f"| {name} | {speed:.2f} |")
-        print(f"| ratio | {marginal['Beam'] / marginal['pool']:.2f} |", flush=True)
-        print("\n| trillsson1 | s | CPU s | peak MB |\n|---|---|---|---|")
-        for name, work in {"job": whole_job, "one clip a call": clip_by_clip, "RunInference": textbook}.items():
-            wall, cpu, peak = in_own_process(work, audio, student)
-            print(f"| {name} | {wall:.1f} | {cpu:.1f} | {peak:.0f} |", flush=True)
+        if "1" in parts:
+            compare_bare(root, audio, student)
+        if "2" in parts:
+            compare_pool(audio, student)
+        if "3" in parts:
+            compare_others(audio, student)
+
+
+def compare_bare(root: Path, audio: str, student: EmbedderSpec) -> None:
+    """The whole job against the bare embedder."""
+    print("\n| embedder | bare, windows/s | job, windows/s | ratio |\n|---|---|---|---|")
+    for name, spec in {"Conformer, 6 GFLOP": CONFORMER, "trillsson1": student}.items():
+        bare, whole, ratio = against_bare(root, audio, spec)
+        print(f"| {name} | {bare:.0f} | {whole:.0f} | {ratio:.2f} |", flush=True)
+
+
+def compare_pool(audio: str, student: EmbedderSpec) -> None:
+    """Beam with two processes against a plain pool of two."""
+    print("\n| trillsson1, 2 processes | shards/s |\n|---|---|")
+    marginal = {name: without_start(run, audio, student) for name, run in PARALLEL.items()}
+    for name, speed in marginal.items():
+        print(f"| {name} | {speed:.2f} |")
+    print(f"| ratio | {marginal['Beam'] / marginal['pool']:.2f} |", flush=True)
+
+
+def compare_others(audio: str, student: EmbedderSpec) -> None:
+    """The job against other ways to do it."""
+    print("\n| trillsson1 | s | CPU s | peak MB |\n|---|---|---|---|")
+    for name, work in {"job": whole_job, "one clip a call": clip_by_clip, "RunInference": textbook}.items():
+        wall, cpu, peak = in_own_process(work, audio, student)
+        print(f"| {name} | {wall:.1f} | {cpu:.1f} | {peak:.0f} |", flush=True)
 
 
 def make_audio(root: Path, clips: int) -> str:
@@ -144,8 +163,6 @@ def tickets_of(audio: str, share: float) -> list[EmbedTicket]:
 
 def with_beam(maker: EmbedMaker, tickets: Sequence[EmbedTicket]) -> None:
     """Makes shards under Beam, in two processes."""
-    import apache_beam as beam
-
     from pipelines.beam.runner import run_pipeline
     from pipelines.beam.transforms import MakeShards
 
@@ -200,24 +217,33 @@ def clip_by_clip(audio: str, spec: EmbedderSpec, workdir: str) -> None:
             writer.write(encode_embedding(EmbeddingRecord(key=key, embeddings=embedder.embed(windows))))
 
 
+class Handler(ModelHandler):  # type: ignore[misc]
+    """Runs an embedder on windows that know their clip and their number."""
+
+    def __init__(self, spec: EmbedderSpec) -> None:
+        super().__init__()
+        self._spec = spec
+
+    def load_model(self) -> Any:
+        """Loads the embedder."""
+        return open_embedder(self._spec, Framing())
+
+    def run_inference(self, batch: Any, model: Any, _: Any = None) -> Any:
+        """Embeds a batch."""
+        rows = model.embed(np.stack([window for _, _, window in batch]))
+        return [(key, (number, row)) for (key, number, _), row in zip(batch, rows, strict=True)]
+
+    def get_num_bytes(self, batch: Any) -> int:
+        """Counts the bytes of a batch; the default pickles it for that."""
+        return sum(window.nbytes for _, _, window in batch)
+
+    def batch_elements_kwargs(self) -> dict[str, int]:
+        """As large as our own batches."""
+        return {"min_batch_size": 32, "max_batch_size": 32}
+
+
 def textbook(audio: str, spec: EmbedderSpec, workdir: str) -> None:
     """Windows through `RunInference`, grouped by clip again, into `WriteToTFRecord(num_shards=8)`."""
-    import apache_beam as beam
-    from apache_beam.ml.inference.base import ModelHandler, RunInference
-
-    class Handler(ModelHandler):  # type: ignore[misc]
-        def load_model(self) -> Any:
-            return open_embedder(spec, Framing())
-
-        def run_inference(self, batch: Any, model: Any, _: Any = None) -> Any:
-            rows = model.embed(np.stack([window for _, _, window in batch]))
-            return [(key, (number, row)) for (key, number, _), row in zip(batch, rows, strict=True)]
-
-        def get_num_bytes(self, batch: Any) -> int:
-            return sum(window.nbytes for _, _, window in batch)
-
-        def batch_elements_kwargs(self) -> dict[str, int]:
-            return {"min_batch_size": 32, "max_batch_size": 32}
 
     def windows(_: None) -> Iterator[tuple[str, int, Any]]:
         for key, cut in _clips(audio):
@@ -229,7 +255,7 @@ def textbook(audio: str, spec: EmbedderSpec, workdir: str) -> None:
         return encode_embedding(EmbeddingRecord(key=clip[0], embeddings=rows))
 
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        rows = pipeline | beam.Create([None]) | beam.FlatMap(windows) | RunInference(Handler()) | beam.GroupByKey()
+        rows = pipeline | beam.Create([None]) | beam.FlatMap(windows) | RunInference(Handler(spec)) | beam.GroupByKey()
         records = rows | beam.Map(record).with_output_types(bytes)
         _ = records | beam.io.WriteToTFRecord(f"{workdir}/rows", num_shards=8)
 
@@ -248,21 +274,20 @@ def in_own_process(work: Callable[..., None], audio: str, spec: EmbedderSpec) ->
     answers = context.Queue()
     process = context.Process(target=_measured, args=(work, audio, spec, answers))
     process.start()
-    found: tuple[float, float, float] = answers.get()
     process.join()
+    if process.exitcode:
+        raise SystemExit(f"{work.__name__} failed")
+    found: tuple[float, float, float] = answers.get()
     return found
 
 
 def _measured(work: Callable[..., None], audio: str, spec: EmbedderSpec, answers: Any) -> None:
     global open_embedder  # every way of running it takes the one that is loaded here
     settle_environment()
-    import apache_beam  # noqa: F401
-
     embedder = open_embedder(spec, Framing())
     embedder.embed(np.zeros((32, Framing().window), np.float32))
     open_embedder = embed_shard.open_embedder = lambda *_: embedder
-    with tempfile.TemporaryDirectory() as workdir, Path(os.devnull).open("w") as nowhere:
-        sys.stderr = nowhere
+    with tempfile.TemporaryDirectory() as workdir:
         before = time.process_time()
         taken = seconds(lambda: work(audio, spec, workdir))
         used = time.process_time() - before
@@ -272,4 +297,4 @@ def _measured(work: Callable[..., None], audio: str, spec: EmbedderSpec, answers
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 40)
+    main(float((sys.argv[1:] or ["40"])[0]), (sys.argv[2:] or ["123"])[0])
