@@ -102,7 +102,10 @@ def screen(release: str, audio: Sequence[str]) -> str:
 def statistics(
     release: str, audio: Sequence[str], *, targets: Sequence[str], screened: str, beam: Sequence[str] = ()
 ) -> str:
-    """Computes the statistics of targets and labels; returns the folder of the saved transform."""
+    """Computes the statistics of targets and labels; returns the folder of the saved transform.
+
+    It runs on this machine, whatever runner the config names for the other jobs.
+    """
     from pipelines.beam import statistics as step
 
     config = read_release(release)
@@ -113,7 +116,7 @@ def statistics(
         training=config.training,
         tasks=config.tasks,
         workdir=config.workdir,
-        beam_options=(*config.beam, *beam),
+        beam_options=tuple(beam),
     )
     return step.run(spec)
 

@@ -1,9 +1,9 @@
 """Datasets on disk: shards, what each shard holds, and the manifest that makes them a dataset.
 
-    <root>/shards/<id>.tfrecord     the records; written first
-    <root>/shards/<id>.clips.jsonl  audio only: the index, a line a record with all that it holds but the samples
-    <root>/shards/<id>.json         a `Shard`: the commit of that shard, with its sources and rejects
-    <root>/manifests/<id>.json      a `Manifest`: the commit of a dataset, naming its shards; written last
+    <root>/shards/<id>-<digest>.tfrecord     the records; written first
+    <root>/shards/<id>-<digest>.clips.jsonl  audio only: the index, a line a record with all but the samples
+    <root>/shards/<id>.json                  a `Shard`: the commit of that shard, with its sources and rejects
+    <root>/manifests/<id>.json               a `Manifest`: the commit of a dataset, naming its shards; written last
 
 A shard's id is a digest of what goes in, so shards are shared between the datasets of one root, and a rerun computes
 only those that are missing. Readers start from a manifest and never glob.
@@ -22,7 +22,7 @@ from pydantic import Field, ValidationError
 from trillsson.config import Spec
 from trillsson.digests import SHORT, canonical_json, digest_of, file_digest
 from trillsson.errors import InputError, IntegrityError
-from trillsson.records import SCHEMA_VERSION, IndexedClip, decode_index
+from trillsson.records import SCHEMA_VERSION, IndexedClip, decode_index, shard_path
 from trillsson.storage import Storage, join, open_storage
 
 _TOOLS = ("numpy", "soundfile", "soxr", "tensorflow", "keras", "ai-edge-litert", "trillsson")
@@ -70,11 +70,18 @@ class ShardSummary(Spec):
     windows: int = 0
     seconds: float
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths of the shard's files, relative to the dataset's root; the entry, which commits it, last."""
+        index = (index_path(self.id, self.index_sha256),) if self.index_sha256 else ()
+        return (shard_path(self.id, self.sha256), *index, entry_path(self.id))
+
 
 class Shard(Spec):
-    """The commit of one shard: its summary, what went in, and what was refused."""
+    """The commit of one shard: its summary, how items become records, what went in, and what was refused."""
 
     summary: ShardSummary
+    identity: str = ""
     sources: tuple[Source, ...]
     rejects: tuple[Reject, ...] = ()
 
@@ -107,9 +114,12 @@ class Dataset:
 
     @property
     def id(self) -> str:
-        """Digest of the records and of what decided them: a dataset made anew from touched files has the same."""
-        records = [shard.sha256 for shard in self.manifest.shards if shard.records]
-        return digest_of({"content": self.manifest.content, "records": records})[:SHORT]
+        """Digest of the records: a dataset made anew from files that were touched or moved has the same."""
+        manifest = self.manifest
+        # What made audio is told by its records; embeddings of the same bytes may yet stand for something else.
+        cause = manifest.content if manifest.kind == "embeddings" else manifest.corpus
+        records = [shard.sha256 for shard in manifest.shards if shard.records]
+        return digest_of({"kind": manifest.kind, "cause": cause, "records": records})[:SHORT]
 
     @property
     def shards(self) -> tuple["StoredShard", ...]:
@@ -123,7 +133,7 @@ class Dataset:
             IntegrityError: an index is missing or changed.
         """
         shards = self.shards
-        indexes = open_storage(self.root).read_many(index_path(shard.summary.id) for shard in shards)
+        indexes = open_storage(self.root).read_many(shard.index for shard in shards)
         for shard, data in zip(shards, indexes, strict=True):
             yield from shard.parse_index(data)
 
@@ -151,7 +161,12 @@ class StoredShard:
         Raises:
             IntegrityError: the index is missing or changed.
         """
-        return self.parse_index(open_storage(self.root).read(index_path(self.summary.id)))
+        return self.parse_index(open_storage(self.root).read(self.index))
+
+    @property
+    def index(self) -> str:
+        """Path of the shard's index, relative to the dataset's root."""
+        return index_path(self.summary.id, self.summary.index_sha256)
 
     def parse_index(self, data: bytes | None) -> Iterator[IndexedClip]:
         """Yields what the bytes of the shard's index say, after checking them against the manifest.
@@ -161,10 +176,8 @@ class StoredShard:
         """
         data = data or b""
         if hashlib.sha256(data).hexdigest() != self.summary.index_sha256:
-            where = join(self.root, index_path(self.summary.id))
-            raise IntegrityError(
-                f"index {where} is missing or not as its manifest says; delete {self.root} and run again"
-            )
+            where = join(self.root, self.index)
+            raise IntegrityError(f"index {where} is missing or not as its manifest says; {self._remedy}")
         return decode_index(data)
 
     def fetch(self, cache: Path) -> Path:
@@ -173,13 +186,15 @@ class StoredShard:
         Raises:
             IntegrityError: the shard is missing or changed.
         """
-        path = open_storage(self.root).local(shard_path(self.summary.id), cache)
+        path = open_storage(self.root).local(shard_path(self.summary.id, self.summary.sha256), cache)
         if (found := file_digest(path)) != self.summary.sha256:
-            raise IntegrityError(
-                f"shard {path} has digest {found[:SHORT]}, its manifest says {self.summary.sha256[:SHORT]}; "
-                f"delete {self.root} and run again"
-            )
+            told = f"shard {path} has digest {found[:SHORT]}, its manifest says {self.summary.sha256[:SHORT]}"
+            raise IntegrityError(f"{told}; {self._remedy}")
         return path
+
+    @property
+    def _remedy(self) -> str:
+        return f"delete {join(self.root, 'shards', self.summary.id)}* and make the dataset again"
 
     def rejects(self) -> tuple[Reject, ...]:
         """Returns what was refused where the shard was made."""
@@ -192,22 +207,17 @@ class StoredShard:
         return shard.rejects
 
 
-def shard_path(shard_id: str) -> str:
-    """Path of a shard's records, relative to the dataset's root."""
-    return f"shards/{shard_id}.tfrecord"
-
-
 def entry_path(shard_id: str) -> str:
     """Path of a shard's entry, relative to the dataset's root."""
     return f"shards/{shard_id}.json"
 
 
-def index_path(shard_id: str) -> str:
+def index_path(shard_id: str, sha256: str) -> str:
     """Path of an audio shard's index, relative to the dataset's root."""
-    return f"shards/{shard_id}.clips.jsonl"
+    return f"shards/{shard_id}-{sha256[:SHORT]}.clips.jsonl"
 
 
-def shard_id(sources: Iterable[Source], identity: str, *, known_by: int = 2) -> str:
+def shard_id(sources: Iterable[Source], identity: str, *, known_by: int = 2, attempt: int = 0) -> str:
     """Returns a shard's id: a digest of its items and of how they become records.
 
     Args:
@@ -215,8 +225,10 @@ def shard_id(sources: Iterable[Source], identity: str, *, known_by: int = 2) -> 
         identity: digest of how they become records.
         known_by: how many fields of each source count: 2 without the stamp, so that the same files give the same id
             wherever and whenever they were copied; 3 with it, and 4 with the checksum, where that id is taken.
+        attempt: counts on where that is taken, too.
     """
-    return digest_of({"identity": identity, "sources": [source[:known_by] for source in sources]})[:SHORT]
+    told = {"identity": identity, "sources": [source[:known_by] for source in sources]}
+    return digest_of({**told, "attempt": attempt} if attempt else told)[:SHORT]
 
 
 def embedding_identity(content: Mapping[str, Any]) -> str:
@@ -244,10 +256,10 @@ def parse_shard_entry(storage: Storage, shard_id: str, data: bytes) -> Shard:
 
 
 def commit_shard(storage: Storage, shard: Shard) -> None:
-    """Marks a shard, whose records are in place, as finished.
+    """Marks a shard, whose files are in place, as finished. One that is finished already is left.
 
     Raises:
-        IntegrityError: items in are not records out plus rejects.
+        IntegrityError: items in are not records out plus rejects, or the entry that is there names files that are gone.
     """
     summary = shard.summary
     if summary.items != summary.records + len(shard.rejects):
@@ -260,7 +272,12 @@ def commit_shard(storage: Storage, shard: Shard) -> None:
             f"shard {summary.id}: {len(shard.sources)} sources were planned and {summary.sources} became items; "
             "this is a bug, please report it"
         )
-    storage.create(entry_path(summary.id), canonical_json(shard.model_dump(mode="json")))
+    if storage.create(entry_path(summary.id), canonical_json(shard.model_dump(mode="json"))):
+        return
+    there = read_shard_entry(storage, summary.id)
+    if there and there.summary.sha256 != summary.sha256 and not set(there.summary.files) <= set(storage.list("shards")):
+        where = join(storage.uri, entry_path(summary.id))
+        raise IntegrityError(f"{where} names a file that is gone and cannot be made again; delete it and run again")
 
 
 def commit_dataset(
@@ -285,10 +302,12 @@ def commit_dataset(
     Raises:
         IntegrityError: the shards hold more or fewer sources.
     """
-    summaries, reasons = [], Counter[str]()
+    summaries, reasons, refused = [], Counter[str](), hashlib.sha256()
     for shard in shards:
         summaries.append(shard.summary)
-        reasons.update(reject.reason for reject in shard.rejects)
+        for reject in shard.rejects:
+            reasons[reject.reason] += 1
+            refused.update(canonical_json(reject.model_dump(mode="json")))
     found = sum(s.sources for s in summaries)
     if sources is not None and found != sources:
         raise IntegrityError(f"{corpus}: {sources} sources went in, the shards hold {found}; this is a bug, report it")
@@ -306,8 +325,8 @@ def commit_dataset(
         rejects=dict(sorted(reasons.items())),
         tools=tool_versions(),
     )
-    held = [[s.sha256, s.sources, s.items] for s in summaries]
-    path = f"manifests/{digest_of({'content': content, 'rejects': manifest.rejects, 'shards': held})[:SHORT]}.json"
+    held = {"content": content, "rejects": refused.hexdigest(), "shards": [[s.id, s.sha256] for s in summaries]}
+    path = f"manifests/{digest_of(held)[:SHORT]}.json"
     storage = open_storage(root)
     storage.create(path, canonical_json(manifest.model_dump(mode="json")))
     return join(storage.uri, path)

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trillsson.audio import RejectError
 from trillsson.config import SAMPLE_RATE
+from trillsson.storage import explain_os_errors
 
 BLOCK_SECONDS = 30
 """Seconds decoded at once: a clip's length, so that most clips lie in one block and are not copied."""
@@ -20,7 +21,12 @@ _BLOCKS_IN_MEMORY = 8
 """Blocks, 4 minutes in 8 MB, beyond which a recording waits in a temporary file."""
 
 _FULL_SCALE = 32_768
-_HEADER_WITHOUT_LENGTH = 0xFFFF_FFFF
+_HEAD_BYTES = 64
+_OGG_PAGE_BYTES = 65_307
+"""The largest page of an Ogg stream."""
+
+_OGG_HEADER_BYTES = 27
+_OGG_LAST_PAGE = 4
 
 Block = NDArray[np.int16]
 
@@ -51,6 +57,10 @@ class Decoded:
         if self._file is None and len(self._blocks) < _BLOCKS_IN_MEMORY:
             self._blocks.append(block)
             return
+        with explain_os_errors("write", Path(tempfile.gettempdir())):
+            self._spill(block)
+
+    def _spill(self, block: Block) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="trillsson-")  # noqa: SIM115  # `close` closes it
             for earlier in self._blocks:
@@ -109,7 +119,7 @@ def _sample_blocks(audio: Samples) -> Iterator[Block]:
 def _file_blocks(audio: Path | bytes) -> Iterator[Block]:
     import soundfile
 
-    _refuse_cut_wav(audio)
+    _refuse_cut(audio)
     try:
         with soundfile.SoundFile(str(audio) if isinstance(audio, Path) else BytesIO(audio)) as sound:
             whole = sound.subtype == "PCM_16"
@@ -128,17 +138,54 @@ def _file_blocks(audio: Path | bytes) -> Iterator[Block]:
         raise RejectError("undecodable", " ".join(str(error).rpartition(": ")[2].split())) from error
 
 
-def _refuse_cut_wav(audio: Path | bytes) -> None:
-    """Libsndfile reads a WAV that was cut short without a word; its header tells how long it should be."""
+def _refuse_cut(audio: Path | bytes) -> None:
+    """Refuses files that were cut short and that libsndfile would read without a word.
+
+    Headers of these formats tell how long the file should be; the last page of an Ogg stream is marked as such
+    (RFC 3533).
+    """
     if isinstance(audio, Path):
+        size = audio.stat().st_size
         with audio.open("rb") as file:
-            head, size = file.read(8), audio.stat().st_size
+            head = file.read(_HEAD_BYTES)
+            file.seek(max(0, size - _OGG_PAGE_BYTES))
+            tail = file.read() if head[:4] == b"OggS" else b""
     else:
-        head, size = audio[:8], len(audio)
-    announced = int.from_bytes(head[4:], "little") + 8
-    # A larger one stands for a stream of unknown length.
-    if head[:4] == b"RIFF" and size < announced <= _HEADER_WITHOUT_LENGTH:
+        head, tail, size = audio[:_HEAD_BYTES], audio[-_OGG_PAGE_BYTES:], len(audio)
+    announced = _announced_size(head)
+    if size < announced:
         raise RejectError("truncated", f"{size} of {announced} bytes are there")
+    if head[:4] == b"OggS" and not _ends_stream(tail[max(0, tail.rfind(b"OggS")) :]):
+        raise RejectError("truncated", "the last page of the stream is not there, or not whole")
+
+
+def _ends_stream(page: bytes) -> bool:
+    """Tells whether an Ogg page is whole and the last one: a header of 27 bytes, sizes of segments, segments."""
+    if len(page) < _OGG_HEADER_BYTES or not page[5] & _OGG_LAST_PAGE:
+        return False
+    segments = page[_OGG_HEADER_BYTES : _OGG_HEADER_BYTES + page[26]]
+    return len(page) >= _OGG_HEADER_BYTES + page[26] + sum(segments)
+
+
+def _announced_size(head: bytes) -> int:
+    """Returns how many bytes a file should have by its header, 0 where that is not told."""
+
+    def number(start: int, size: int, order: Literal["little", "big"]) -> int:
+        value = int.from_bytes(head[start : start + size], order)
+        return 0 if value == (1 << 8 * size) - 1 else value  # all ones: a stream of unknown length
+
+    kind = head[:4]
+    if kind == b"RIFF" and (inside := number(4, 4, "little")):
+        return inside + 8
+    if kind in (b"RIFX", b"FORM") and (inside := number(4, 4, "big")):
+        return inside + 8
+    if kind == b"RF64" and (inside := number(20, 8, "little")):
+        return inside + 8
+    if kind == b"riff":  # Sony Wave64
+        return number(16, 8, "little")
+    if kind == b".snd" and (inside := number(8, 4, "big")):
+        return number(4, 4, "big") + inside
+    return 0
 
 
 class _Converter:

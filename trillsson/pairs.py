@@ -10,6 +10,7 @@ from trillsson.datasets import Dataset, StoredShard, embedding_identity, open_da
 from trillsson.embedder import Embeddings
 from trillsson.errors import InputError, IntegrityError
 from trillsson.records import AudioRecord, Clip, IndexedClip, decode_audio, decode_embedding, read_shard
+from trillsson.storage import join
 
 ClipT = TypeVar("ClipT", bound=Clip)
 
@@ -101,13 +102,19 @@ def read_heard(shards: ShardPair, *, cache: Path) -> Iterator[tuple[AudioRecord,
 
 def _zipped(clips: Iterator[ClipT], shards: ShardPair, *, cache: Path) -> Iterator[tuple[ClipT, Embeddings]]:
     rejected = {reject.key for reject in shards.embeddings.rejects()}
+    wanted = (clip for clip in clips if clip.key not in rejected)
     for data in read_shard(shards.embeddings.fetch(cache)):
         record = decode_embedding(data)
-        clip = next((clip for clip in clips if clip.key not in rejected), None)
+        clip = next(wanted, None)
         if clip is None or clip.key != record.key:
-            found = "nothing" if clip is None else clip.key
-            raise IntegrityError(
-                f"embeddings of {record.key} stand where {found} does in the audio; "
-                f"delete {shards.embeddings.root} and run again"
-            )
+            raise _mismatch(shards, record.key, "nothing" if clip is None else clip.key)
         yield clip, record.embeddings
+    if (clip := next(wanted, None)) is not None:
+        raise _mismatch(shards, "nothing", clip.key)
+
+
+def _mismatch(shards: ShardPair, embedded: str, heard: str) -> IntegrityError:
+    where = join(shards.embeddings.root, "shards", shards.embeddings.summary.id)
+    return IntegrityError(
+        f"embeddings of {embedded} stand where {heard} does in the audio; delete {where}* and make the dataset again"
+    )

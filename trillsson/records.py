@@ -10,13 +10,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trillsson.audio import Audio, from_pcm16, to_pcm16
-from trillsson.digests import canonical_json, file_digest
+from trillsson.digests import SHORT, canonical_json
 from trillsson.embedder import Embeddings
 from trillsson.errors import IntegrityError
 from trillsson.storage import Storage, explain_os_errors
@@ -162,24 +162,17 @@ def decode_embedding(data: bytes) -> EmbeddingRecord:
     return EmbeddingRecord(key=key, embeddings=rows)
 
 
-class Placed(NamedTuple):
-    """What became of a written shard.
+def shard_path(shard_id: str, sha256: str) -> str:
+    """Path of a shard's records, relative to the dataset's root.
 
-    Attributes:
-        sha256: digest of the file that is in place.
-        own: whether that is what was written, and not other bytes that were there before.
+    The digest is part of it: what a killed run left there is never taken for what is made now.
     """
-
-    sha256: str
-    own: bool
+    return f"shards/{shard_id}-{sha256[:SHORT]}.tfrecord"
 
 
-def write_shard(storage: Storage, path: str, records: Iterable[bytes | tuple[Part, ...]]) -> Placed:
-    """Writes serialised records to one TFRecord file.
-
-    The file is put in place whole, or not at all. One that is there already is left, and its digest returned.
-    """
-    with storage.draft(path) as draft:
+def write_shard(storage: Storage, shard_id: str, records: Iterable[bytes | tuple[Part, ...]]) -> str:
+    """Writes serialised records to one TFRecord file, whole or not at all, and returns its SHA-256."""
+    with storage.draft(shard_path(shard_id, "")) as draft:
         with explain_os_errors("write", draft):
             writer = TFRecordWriter(draft)
         with writer:
@@ -187,13 +180,8 @@ def write_shard(storage: Storage, path: str, records: Iterable[bytes | tuple[Par
                 with explain_os_errors("write", draft):  # and not what the records' source raises
                     writer.write(*((record,) if isinstance(record, bytes) else record))
         written = writer.sha256.hexdigest()
-        if storage.create_from(path, draft):
-            return Placed(written, own=True)
-    # A run that was killed, or one beside this, left the shard; a model's last bits may differ from machine to
-    # machine, so the bytes that count are those in place.
-    with storage.draft(path) as copy:
-        found = file_digest(storage.local(path, copy.parent))
-    return Placed(found, own=found == written)
+        storage.create_from(shard_path(shard_id, written), draft)  # False: the same bytes are there already
+        return written
 
 
 def read_shard(path: Path) -> Iterator[bytes]:

@@ -12,8 +12,9 @@ from trillsson.embedder import Embedder, Embeddings, Windows
 from trillsson.errors import InputError
 from trillsson.records import AudioRecord, EmbeddingRecord
 
-_MEMORY_ERRORS = frozenset({"ResourceExhaustedError", "OutOfMemoryError", "MemoryError", "XlaRuntimeError"})
-"""What TensorFlow, PyTorch, Python and XLA raise when memory is short, by name: none of them is imported here."""
+OUT_OF_MEMORY = "out_of_memory"
+_MEMORY_ERRORS = frozenset({"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"})
+"""What TensorFlow, PyTorch and Python raise when memory is short, by name: none of them is imported here."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,7 @@ class Batcher:
                 raise
             return self._halved(batch)
         if not self._compared and size > 1:
-            self._compare(batch.windows, rows)
-            self._compared = True
+            self._compared = self._compare(batch.windows, rows)
         return Embedded(batch.parts, rows, frozenset())
 
     def _halved(self, batch: Batch) -> Embedded:
@@ -111,16 +111,18 @@ class Batcher:
                 exhausted.update(half.tolist())
         return Embedded(batch.parts, rows, frozenset(exhausted))
 
-    def _compare(self, windows: Windows, rows: Embeddings) -> None:
+    def _compare(self, windows: Windows, rows: Embeddings) -> bool:
+        """Compares the last window's row with that of the window alone; False where they are not finite."""
         alone = self._embedder.embed(windows[-1:])[0]
         if not (np.isfinite(alone).all() and np.isfinite(rows[-1]).all()):
-            return
+            return False
         difference = float(np.abs(alone - rows[-1]).max() / max(float(np.abs(alone).max()), 1e-6))
         if difference > self._tolerance:
             raise InputError(
                 f"the embedder gives another embedding for a window alone than in a batch: they differ by "
                 f"{difference:.1g} of its largest value, at most {self._tolerance:g} is borne; export it for inference"
             )
+        return True
 
 
 def assemble(embedded: Iterable[Embedded]) -> Iterator[EmbeddingRecord | Reject]:
@@ -141,11 +143,12 @@ def assemble(embedded: Iterable[Embedded]) -> Iterator[EmbeddingRecord | Reject]
 
 def _outcome(key: str, rows: Embeddings, *, exhausted: bool) -> EmbeddingRecord | Reject:
     if exhausted:
-        return Reject(key=key, stage="embed", reason="out_of_memory", detail="half a batch did not fit either")
+        return Reject(key=key, stage="embed", reason=OUT_OF_MEMORY, detail="half a batch did not fit either")
     if not np.isfinite(rows).all():
         return Reject(key=key, stage="embed", reason="non_finite_embedding")
     return EmbeddingRecord(key=key, embeddings=rows)
 
 
 def _is_memory_error(error: Exception) -> bool:
-    return any(kind.__name__ in _MEMORY_ERRORS for kind in type(error).__mro__)
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & _MEMORY_ERRORS) or ("XlaRuntimeError" in names and "RESOURCE_EXHAUSTED" in str(error))

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from pipelines.beam.embed_shard import BATCH_TOLERANCE, EmbedMaker, EmbedTicket
-from pipelines.beam.shards import Work, make_shards, missing_shards, read_shards
+from pipelines.beam.embed_shard import BATCH_TOLERANCE, EmbedHow, EmbedMaker, EmbedTicket
+from pipelines.beam.shards import Work, made_shards, make_shards, missing_shards, read_entries
 from trillsson.config import EmbedderSpec, Embedding, Framing, Spec
 from trillsson.datasets import Dataset, Shard, commit_dataset, embedding_identity, open_dataset, shard_id
 from trillsson.digests import SHORT
@@ -59,12 +59,15 @@ def _embed_dataset(audio: Dataset, spec: EmbedSpec, *, mark: str) -> str:
     # Two audio shards of the same bytes are embedded once.
     tickets = [EmbedTicket(shard_id((shard.source,), identity), shard) for shard in audio.shards]
     ids = [ticket.id for ticket in tickets]
-    missing = set(missing_shards(storage, ids))
+    entries = read_entries(storage, list(dict.fromkeys(ids)))
+    missing = set(missing_shards(storage, entries, ids))
     todo = {ticket.id: ticket for ticket in tickets if ticket.id in missing}
-    maker = EmbedMaker(storage.uri, spec.embedder, framing=spec.framing, embedding=spec.embedding)
+    how = EmbedHow(spec.embedder, mark, spec.framing, spec.embedding)
+    maker = EmbedMaker(storage.uri, how)
     work = Work(storage.uri, maker, f"embed {corpus} with {spec.name}", spec.beam_options)
     make_shards(list(todo.values()), work, weights={id_: t.audio.summary.seconds for id_, t in todo.items()})
-    shards = tuple(read_shards(storage, ids))
+    entries |= made_shards(storage, list(todo))
+    shards = tuple(entries[each] for each in ids)
     _refuse_rejects(shards, audio, spec)
     return commit_dataset(
         storage.uri, shards, kind="embeddings", corpus=corpus, content=content, sources=len(audio.shards)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.beam.ahead import prefetched
-from pipelines.beam.batches import Batcher, assemble, batches
+from pipelines.beam.batches import OUT_OF_MEMORY, Batcher, assemble, batches
 from trillsson.config import EmbedderSpec, Embedding, Framing
-from trillsson.datasets import Reject, Shard, ShardSummary, StoredShard, commit_shard, shard_path
+from trillsson.datasets import Reject, Shard, ShardSummary, StoredShard, commit_shard
 from trillsson.embedder import Embedder
+from trillsson.errors import TransientError
 from trillsson.records import EmbeddingRecord, decode_audio, encode_embedding, read_shard, write_shard
 from trillsson.storage import open_storage
-from trillsson.teachers import open_embedder
+from trillsson.teachers import fingerprint, open_embedder
 
 BATCH_TOLERANCE = 1e-3
 """How far an embedding may differ for the same window in another batch, as a share of its largest value. Float32 on a
@@ -31,35 +32,56 @@ class EmbedTicket(NamedTuple):
     audio: StoredShard
 
 
+class EmbedHow(NamedTuple):
+    """How windows become embeddings.
+
+    Attributes:
+        embedder: what embeds.
+        fingerprint: of the embedder, as the launcher found it.
+        framing: how clips are cut.
+        embedding: how large batches are, and how many rejects are borne.
+    """
+
+    embedder: EmbedderSpec
+    fingerprint: str
+    framing: Framing
+    embedding: Embedding
+
+
 class EmbedMaker:
     """Makes embedding shards below a dataset root; the embedder is loaded once a worker.
 
     Args:
         root: URI of the embedding dataset.
-        embedder: what embeds.
-        framing: how clips are cut.
-        embedding: how large batches are.
+        how: how windows become embeddings.
     """
 
-    def __init__(self, root: str, embedder: EmbedderSpec, *, framing: Framing, embedding: Embedding) -> None:
+    def __init__(self, root: str, how: EmbedHow) -> None:
         self._root = root
-        self._spec = embedder
-        self._framing = framing
-        self._embedding = embedding
+        self._how = how
         self._batcher: Batcher | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_batcher": None}  # a model is never sent to a worker
 
     def setup(self) -> None:
-        """Loads the embedder."""
-        embedder: Embedder = open_embedder(self._spec, self._framing)
+        """Loads the embedder.
+
+        Raises:
+            TransientError: it is another than the launcher found.
+        """
+        embedder: Embedder = open_embedder(self._how.embedder, self._how.framing)
+        if fingerprint(self._how.embedder) != self._how.fingerprint:
+            raise TransientError(f"the {self._how.embedder.kind} embedder changed while the job ran; run again")
         self._batcher = Batcher(embedder, tolerance=BATCH_TOLERANCE)
 
     def make(self, planned: EmbedTicket) -> Shard:
         """Embeds one audio shard, writes the embeddings, and commits them.
 
         A clip without a finite embedding, or too large for memory, is a reject.
+
+        Raises:
+            TransientError: memory was short and no rejects are borne: nothing is committed, a rerun may succeed.
         """
         if self._batcher is None:
             self.setup()
@@ -70,6 +92,7 @@ class EmbedMaker:
         def records(audio: Path) -> Iterator[bytes]:
             for outcome in prefetched(self._outcomes(audio), most=_BATCHES_AHEAD):
                 if isinstance(outcome, Reject):
+                    self._refuse_passing(outcome)
                     rejects.append(outcome)
                     continue
                 counts["records"] += 1
@@ -78,10 +101,10 @@ class EmbedMaker:
 
         with tempfile.TemporaryDirectory(prefix="trillsson-") as cache:
             audio = planned.audio.fetch(Path(cache))
-            placed = write_shard(storage, shard_path(planned.id), records(audio))
+            written = write_shard(storage, planned.id, records(audio))
         summary = ShardSummary(
             id=planned.id,
-            sha256=placed.sha256,
+            sha256=written,
             items=planned.audio.summary.records,
             seconds=planned.audio.summary.seconds,
             **counts,
@@ -90,9 +113,17 @@ class EmbedMaker:
         commit_shard(storage, shard)
         return shard
 
+    def _refuse_passing(self, reject: Reject) -> None:
+        """Refuses what may succeed next time, where it would be an error anyway."""
+        if reject.reason == OUT_OF_MEMORY and not self._how.embedding.max_reject_fraction:
+            raise TransientError(
+                f"memory was short for clip {reject.key}, with half a batch too; lower embedding.batch_seconds from "
+                f"{self._how.embedding.batch_seconds:g}, or give workers more memory, and run again"
+            )
+
     def _outcomes(self, audio: Path) -> Iterator[EmbeddingRecord | Reject]:
         assert self._batcher is not None  # noqa: S101  # `make` has called `setup`; not a check of input
         clips = map(decode_audio, read_shard(audio))
-        windows = self._embedding.windows(self._framing)
-        together = prefetched(batches(clips, self._framing, windows=windows), most=_BATCHES_AHEAD)
+        windows = self._how.embedding.windows(self._how.framing)
+        together = prefetched(batches(clips, self._how.framing, windows=windows), most=_BATCHES_AHEAD)
         return assemble(self._batcher.embed(batch) for batch in together)

@@ -3,8 +3,10 @@
 import contextlib
 import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import count
 from typing import NamedTuple
 
 from pipelines.beam.corpora.reader import Item
@@ -18,6 +20,7 @@ MOST_BYTES = 128 << 20
 """Bounds of one new shard: items, and bytes of their files."""
 
 _SHARDS_PER_PART = 64
+_OLD_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ def plan_shards(
     earlier: Iterable[Shard],
     *,
     identity: str,
+    taken: Collection[str] = (),
     checksum: Callable[[Item], str] | None = None,
     most_items: int = MOST_ITEMS,
 ) -> tuple[PlannedShard, ...]:
@@ -59,37 +63,52 @@ def plan_shards(
         items: what goes in, in the order it is stored; keys are unique.
         earlier: finished shards of earlier runs.
         identity: digest of how items become records (spec, schema version); another one keeps no shard.
+        taken: ids of whatever was made before, also of what is of no use any more: no new shard gets one of them.
         checksum: computes the checksum of an item's file; if given, it decides what has changed, not the stamp.
         most_items: items of a new shard.
     """
     left = {item.key: item for item in items}
     order = list(left)
-    planned: list[PlannedShard] = []
-    taken: set[str] = set()
+    planned = []
 
     def unchanged(source: Source) -> bool:
         item = left.get(source.key)
         if item is None or item.identity != source.identity:
             return False
-        return item.stamp == source.stamp if checksum is None else checksum(item) == source.checksum
+        if checksum is None:
+            return item.stamp == source.stamp
+        # What else decides an item, such as a file beside it, follows in the stamp after a plus.
+        beside = item.stamp.partition("+")[2] == source.stamp.partition("+")[2]
+        return beside and checksum(item) == source.checksum
 
     for shard in sorted(earlier, key=lambda shard: shard.summary.id):
-        taken.add(shard.summary.id)
-        ids = (shard_id(shard.sources, identity, known_by=fields) for fields in (2, 3, 4))
-        if shard.summary.id in ids and all(map(unchanged, shard.sources)):
-            planned.append(PlannedShard(shard.summary.id, tuple(left.pop(source.key) for source in shard.sources)))
-    for chunk in _packed(left.values(), most_items):
-        sources = [source_of(item) for item in chunk]
-        # The same files elsewhere have other stamps and give the same id; files that changed and kept their size do
-        # not, as theirs is taken.
-        known = [(known_by, sources) for known_by in (2, 3)]
-        if checksum is not None:
-            known.append((4, [source_of(item, checksum=checksum(item)) for item in chunk]))
-        name = next(free for fields, told in known if (free := shard_id(told, identity, known_by=fields)) not in taken)
-        planned.append(PlannedShard(name, chunk))
+        if shard.identity == identity and all(map(unchanged, shard.sources)):
+            items_left = tuple(left.pop(source.key) for source in shard.sources)
+            planned.append(PlannedShard(shard.summary.id, items_left))
+    planned += [
+        PlannedShard(_free_id(chunk, identity, taken, checksum), chunk) for chunk in _packed(left.values(), most_items)
+    ]
     firsts = {shard.items[0].key for shard in planned}
     positions = {key: number for number, key in enumerate(order) if key in firsts}
     return tuple(sorted(planned, key=lambda shard: positions[shard.items[0].key]))
+
+
+def _free_id(
+    chunk: Sequence[Item], identity: str, taken: Collection[str], checksum: Callable[[Item], str] | None
+) -> str:
+    """Returns the id of a new shard.
+
+    The same files elsewhere have other stamps and give the same id; files that changed and kept their size do not, as
+    theirs is taken.
+    """
+    sources = [source_of(item) for item in chunk]
+    for known_by in (2, 3):
+        if (name := shard_id(sources, identity, known_by=known_by)) not in taken:
+            return name
+    if checksum is not None:
+        sources = [source_of(item, checksum=checksum(item)) for item in chunk]
+    names = (shard_id(sources, identity, known_by=4, attempt=attempt) for attempt in count())
+    return next(name for name in names if name not in taken)
 
 
 def silently_changed(earlier: Iterable[Shard], planned: Sequence[PlannedShard]) -> Iterator[str]:
@@ -109,7 +128,13 @@ def source_of(item: Item, *, checksum: str = "") -> Source:
     return Source(item.key, item.identity, item.stamp, checksum)
 
 
-def _packed(items: Iterable[Item], most_items: int) -> Iterator[tuple[Item, ...]]:
+def _packed(items: Collection[Item], most_items: int) -> Iterator[tuple[Item, ...]]:
+    """Packs items in order; those that are known to be rejects by themselves, as they may yet come."""
+    yield from _chunks((item for item in items if not item.reject), most_items)
+    yield from _chunks((item for item in items if item.reject), most_items)
+
+
+def _chunks(items: Iterable[Item], most_items: int) -> Iterator[tuple[Item, ...]]:
     waiting: list[Item] = []
     weight = 0
     for item in items:
@@ -122,16 +147,30 @@ def _packed(items: Iterable[Item], most_items: int) -> Iterator[tuple[Item, ...]
         yield tuple(waiting)
 
 
-def finished_shards(storage: Storage) -> Iterator[Shard]:
-    """Yields the shards of a dataset root that are in place and not stale."""
+class Earlier(NamedTuple):
+    """What earlier runs left.
+
+    Attributes:
+        shards: those that can be kept, by id.
+        taken: ids of all shards, also of stale ones and of those whose entry cannot be read.
+    """
+
+    shards: Mapping[str, Shard]
+    taken: frozenset[str]
+
+
+def find_earlier(storage: Storage) -> Earlier:
+    """Reads the entries of all shards of a dataset root."""
     there = set(storage.list("shards"))
     ids = [path.removeprefix("shards/").removesuffix(".json") for path in sorted(there) if path.endswith(".json")]
     wanted = [each for each in ids if stale_path(each) not in there]
+    shards = {}
     for each, data in zip(wanted, storage.read_many([entry_path(each) for each in wanted]), strict=True):
-        # An entry that cannot be read is no reason to stop: its shard is planned as if it were not there.
+        # One that cannot be read is no reason to stop: its items go into a shard of another id.
         with contextlib.suppress(IntegrityError):
             if data is not None:
-                yield parse_shard_entry(storage, each, data)
+                shards[each] = parse_shard_entry(storage, each, data)
+    return Earlier(shards, frozenset(ids))
 
 
 def stale_path(shard_id: str) -> str:
@@ -142,7 +181,14 @@ def stale_path(shard_id: str) -> str:
 def store_plan(storage: Storage, planned: Sequence[PlannedShard]) -> tuple[Ticket, ...]:
     """Writes planned shards where workers find them; returns their tickets, in order."""
     tickets = []
-    run = uuid.uuid4().hex  # Of this launcher's own: one beside it must not lose its plan when this one is done.
+    today = datetime.now(UTC).date()
+    for path in storage.list("plans"):
+        # Left by a launcher that was killed: none works on a plan for weeks.
+        with contextlib.suppress(ValueError):
+            if (today - date.fromisoformat(path.removeprefix("plans/")[:10])).days > _OLD_DAYS:
+                storage.delete(path)
+    # Of this launcher's own: one beside it must not lose its plan when this one is done.
+    run = f"{today.isoformat()}-{uuid.uuid4().hex}"
     for start in range(0, len(planned), _SHARDS_PER_PART):
         shards = planned[start : start + _SHARDS_PER_PART]
         part = f"plans/{run}-{start // _SHARDS_PER_PART}.json"
@@ -155,12 +201,15 @@ def read_planned(storage: Storage, ticket: Ticket) -> PlannedShard:
     """Returns the planned shard of a ticket.
 
     Raises:
-        TransientError: somebody removed the plan.
+        TransientError: somebody removed the plan, or damaged it.
     """
     data = storage.read(ticket.part)
     if data is None:
         raise TransientError(f"plan {storage.uri}/{ticket.part} was removed while it was carried out; run again")
-    return PlannedShard(ticket.id, tuple(Item(**told) for told in json.loads(data)[ticket.number]))
+    try:
+        return PlannedShard(ticket.id, tuple(Item(**told) for told in json.loads(data)[ticket.number]))
+    except (ValueError, TypeError, IndexError) as error:
+        raise TransientError(f"plan {storage.uri}/{ticket.part} is damaged; run again") from error
 
 
 def discard_plan(storage: Storage, tickets: Iterable[Ticket]) -> None:

@@ -15,18 +15,18 @@ from pipelines.beam.corpora.reader import Item, Reader
 from pipelines.beam.plan import (
     PlannedShard,
     discard_plan,
-    finished_shards,
+    find_earlier,
     plan_shards,
     silently_changed,
     source_of,
     stale_path,
     store_plan,
 )
-from pipelines.beam.prepare_shard import PrepareMaker
-from pipelines.beam.shards import Work, make_shards, missing_shards, read_shards
+from pipelines.beam.prepare_shard import PrepareMaker, checksum_of
+from pipelines.beam.shards import Work, made_shards, make_shards, missing_shards
 from trillsson.config import CorpusSpec, Name, Spec
 from trillsson.datasets import Reject, Shard, commit_dataset
-from trillsson.digests import digest_of, file_checksum
+from trillsson.digests import digest_of
 from trillsson.errors import InputError, TransientError
 from trillsson.records import SCHEMA_VERSION
 from trillsson.storage import GCS_SCHEME, Storage, join, open_storage
@@ -52,21 +52,17 @@ def run(spec: PrepareSpec) -> str:
     storage = open_storage(join(open_storage(spec.workdir).uri, "audio", spec.name))
     reader = open_reader(spec.corpus)
     items = _listed(spec, reader)
-    earlier = {shard.summary.id: shard for shard in finished_shards(storage)}
-    planned = plan_shards(
-        items,
-        earlier.values(),
-        identity=digest_of({"step": "prepare", "schema_version": SCHEMA_VERSION, "opening": reader.opening}),
-        checksum=_checksums(spec.corpus) if spec.rehash else None,
-    )
+    identity = digest_of({"step": "prepare", "schema_version": SCHEMA_VERSION, "opening": reader.opening})
+    earlier = find_earlier(storage)
+    checksum = _checksums(spec.corpus) if spec.rehash else None
+    planned = plan_shards(items, earlier.shards.values(), identity=identity, taken=earlier.taken, checksum=checksum)
     if spec.rehash:
-        for stale in silently_changed(earlier.values(), planned):
+        for stale in silently_changed(earlier.shards.values(), planned):
             storage.create(stale_path(stale), b"")
-    missing = set(missing_shards(storage, [shard.id for shard in planned]))
-    _make(spec, [shard for shard in planned if shard.id in missing], storage=storage, reader=reader)
-    unread = [shard.id for shard in planned if shard.id in missing or shard.id not in earlier]
-    made = {shard.summary.id: shard for shard in read_shards(storage, unread)}
-    shards = [made.get(shard.id) or earlier[shard.id] for shard in planned]
+    missing = missing_shards(storage, earlier.shards, [shard.id for shard in planned])
+    _make(spec, [shard for shard in planned if shard.id in set(missing)], storage, reader=reader, identity=identity)
+    made = made_shards(storage, missing)
+    shards = [made.get(shard.id) or earlier.shards[shard.id] for shard in planned]
     _refuse_other_sources(spec, planned, made)
     _refuse_rejects(spec, shards)
     # Where the corpus lies, and how many rejects are borne, change nothing in the records.
@@ -95,9 +91,12 @@ def _listed(spec: PrepareSpec, reader: Reader) -> Sequence[Item]:
     return items
 
 
-def _make(spec: PrepareSpec, missing: Sequence[PlannedShard], *, storage: Storage, reader: Reader) -> None:
+def _make(
+    spec: PrepareSpec, missing: Sequence[PlannedShard], storage: Storage, *, reader: Reader, identity: str
+) -> None:
     tickets = store_plan(storage, missing)
-    maker = PrepareMaker(storage.uri, corpus=spec.name, path=open_storage(spec.corpus.path).uri, reader=reader)
+    path = open_storage(spec.corpus.path).uri
+    maker = PrepareMaker(storage.uri, corpus=spec.name, path=path, reader=reader, identity=identity)
     work = Work(storage.uri, maker, f"prepare {spec.name}", spec.beam_options)
     try:
         make_shards(tickets, work, weights={shard.id: shard.bytes for shard in missing})
@@ -110,7 +109,7 @@ def _checksums(corpus: CorpusSpec) -> Callable[[Item], str] | None:
     root = open_storage(corpus.path).uri
     if root.startswith(GCS_SCHEME):
         return None
-    of_path = cache(lambda path: file_checksum(Path(root) / path))
+    of_path = cache(lambda path: checksum_of(Path(root) / path))
     return lambda item: "" if item.reject else of_path(item.path)
 
 

@@ -3,13 +3,15 @@
 Decoding runs ahead of writing in threads. Memory does not depend on how long a recording is, or how many there are.
 """
 
+import base64
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from pipelines.beam.ahead import ahead
@@ -17,19 +19,11 @@ from pipelines.beam.corpora.reader import Item, Reader, Recording
 from pipelines.beam.plan import PlannedShard, Ticket, read_planned, source_of
 from trillsson.audio import SHORTEST_SAMPLES, RejectError, cut
 from trillsson.config import SAMPLE_RATE
-from trillsson.datasets import Reject, Shard, ShardSummary, Source, commit_shard, index_path, shard_path
+from trillsson.datasets import Reject, Shard, ShardSummary, Source, commit_shard, index_path
 from trillsson.decoding import Decoded, decode
 from trillsson.digests import file_checksum
-from trillsson.errors import IntegrityError
-from trillsson.records import (
-    Clip,
-    IndexedClip,
-    encode_clip,
-    encode_index,
-    index_clip,
-    read_shard,
-    write_shard,
-)
+from trillsson.errors import InputError, TransientError
+from trillsson.records import Clip, IndexedClip, encode_clip, encode_index, write_shard
 from trillsson.storage import GCS_SCHEME, Storage, explain_os_errors, join, open_storage
 from trillsson.tfrecords import Part
 
@@ -46,12 +40,14 @@ class PrepareMaker:
         corpus: name of the corpus.
         path: URI of the corpus.
         reader: opens the items.
+        identity: digest of how items become records, for the entries.
     """
 
     root: str
     corpus: str
     path: str
     reader: Reader
+    identity: str
 
     def setup(self) -> None:
         """Nothing to load."""
@@ -65,47 +61,57 @@ class PrepareMaker:
         storage = open_storage(self.root)
         made = _Made()
         with tempfile.TemporaryDirectory(prefix="trillsson-") as scratch:
-            # A file that holds many items is read for its checksum once a shard.
-            open_item = partial(self._open, Path(scratch), cache(self._checksum))
-            opened = ahead(open_item, planned.items, threads=_THREADS, most=_ITEMS_AHEAD)
-            placed = write_shard(storage, shard_path(planned.id), self._records(opened, made))
-            clips = made.clips
-            if not placed.own:
-                clips = list(map(index_clip, read_shard(storage.local(shard_path(planned.id), Path(scratch)))))
+            opened = ahead(partial(self._open, Path(scratch)), planned.items, threads=_THREADS, most=_ITEMS_AHEAD)
+            written = write_shard(storage, planned.id, self._records(opened, made))
         summary = ShardSummary(
             id=planned.id,
-            sha256=placed.sha256,
-            index_sha256=_store_index(storage, planned.id, clips),
+            sha256=written,
+            index_sha256=_store_index(storage, planned.id, made.clips),
             sources=len(made.sources),
             lost=made.lost,
-            items=len(clips) + len(made.rejects),
-            records=len(clips),
-            seconds=round(sum(clip.samples for clip in clips) / SAMPLE_RATE, 3),
+            items=len(made.clips) + len(made.rejects),
+            records=len(made.clips),
+            seconds=round(sum(clip.samples for clip in made.clips) / SAMPLE_RATE, 3),
         )
-        shard = Shard(summary=summary, sources=tuple(made.sources), rejects=tuple(made.rejects))
+        sources, rejects = tuple(made.sources), tuple(made.rejects)
+        shard = Shard(summary=summary, identity=self.identity, sources=sources, rejects=rejects)
         commit_shard(storage, shard)
         return shard
 
-    def _open(self, scratch: Path, checksum: Callable[[str], str], item: Item) -> "_Opened":
+    def _open(self, scratch: Path, item: Item) -> "_Opened":
         """Opens and decodes one item; runs in a thread."""
         if item.reject:
             return _Opened(item, source_of(item), RejectError(item.reject, item.detail))
-        copies = scratch / item.identity
-        source = source_of(item, checksum=checksum(item.path))
+        copies = scratch / uuid.uuid4().hex  # of its own: two items may be pieces of one file
+        checksum = "" if self._remote else _checksum_once(Path(self.path) / item.path, item.stamp)
+        source = source_of(item, checksum=checksum)
         try:
             recording = self.reader.open(item, copies)
-            return _Opened(item, source, (recording, decode(recording.audio)))
+            decoded = decode(recording.audio)
+            self._refuse_other(item, recording)
+            return _Opened(item, source, (recording, decoded))
         except RejectError as error:
+            self._refuse_other(item, None)
             return _Opened(item, source, error)
         finally:
             shutil.rmtree(copies, ignore_errors=True)
 
-    def _checksum(self, path: str) -> str:
-        """Returns the checksum of a file of the corpus; an object store's stamp is one already."""
-        if self.path.startswith(GCS_SCHEME):
-            return ""
-        with explain_os_errors("read", Path(self.path) / path):
-            return file_checksum(Path(self.path) / path)
+    @property
+    def _remote(self) -> bool:
+        return self.path.startswith(GCS_SCHEME)
+
+    def _refuse_other(self, item: Item, recording: Recording | None) -> None:
+        """Refuses a file that is not the one that was listed: its samples would be kept under a wrong stamp."""
+        listed = item.stamp.partition("+")[0]
+        if not self._remote:
+            found = stamp_of(Path(self.path) / item.path)
+        elif recording is not None and isinstance(recording.audio, Path):
+            # An object's stamp is its CRC32C, in base64.
+            found = base64.b64encode(bytes.fromhex(checksum_of(recording.audio))).decode()
+        else:
+            return
+        if found != listed:
+            raise TransientError(f"{join(self.path, item.path)} changed while the corpus was prepared; run again")
 
     def _records(self, opened: Iterator["_Opened"], made: "_Made") -> Iterator[tuple[Part, ...]]:
         for each in opened:
@@ -168,10 +174,36 @@ class _Made:
     lost: int = 0
 
 
+def checksum_of(path: Path) -> str:
+    """Returns the CRC32C of a file of a corpus.
+
+    Raises:
+        TransientError: the file is gone, though it was listed.
+    """
+    try:
+        with explain_os_errors("read", path):
+            return file_checksum(path)
+    except InputError as error:
+        raise TransientError(f"{error}; it was there when the corpus was listed; run again") from error
+
+
+@lru_cache(maxsize=8)
+def _checksum_once(path: Path, _: str) -> str:
+    """Returns a file's checksum, worked out once for a file of many items; the stamp tells its states apart."""
+    return checksum_of(path)
+
+
+def stamp_of(path: Path) -> str:
+    """Returns the stamp of a local file as a listing shows it, or nothing where it is gone."""
+    try:
+        return str(path.stat().st_mtime_ns)
+    except FileNotFoundError:
+        return ""
+
+
 def _store_index(storage: Storage, shard_id: str, clips: list[IndexedClip]) -> str:
     """Writes the index of a shard that is in place and returns its SHA-256."""
     data = encode_index(clips)
-    if not storage.create(index_path(shard_id), data) and storage.read(index_path(shard_id)) != data:
-        where = join(storage.uri, index_path(shard_id))
-        raise IntegrityError(f"{where} is not the index of its shard; delete it and run again")
-    return hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256(data).hexdigest()
+    storage.create(index_path(shard_id, digest), data)  # False: the same bytes are there already
+    return digest

@@ -52,6 +52,18 @@ def run_pipeline(build: "Callable[[beam.Pipeline], object]", options: Sequence[s
         raise
 
 
+def refuse_elsewhere(options: Sequence[str], step: str) -> None:
+    """Refuses options that name a runner which is not on this machine.
+
+    Raises:
+        InputError: they do.
+    """
+    for option in options:
+        name, _, runner = option.partition("=")
+        if name == "--runner" and runner not in _LOCAL_NAMES:
+            raise InputError(f"{step} runs on this machine only, not on {runner}; leave out {option}")
+
+
 def _parse(options: Sequence[str]) -> "PipelineOptions":
     """Parses Beam's options. Beam warns of one that it does not know and goes on without it; here that is an error."""
     from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions

@@ -1,12 +1,12 @@
 """Has Beam make the shards of a plan that are missing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipelines.beam.runner import run_pipeline
 from pipelines.beam.watch import shard_progress
-from trillsson.datasets import Shard, entry_path, parse_shard_entry, shard_path
+from trillsson.datasets import Shard, entry_path, parse_shard_entry
 from trillsson.errors import TransientError
 from trillsson.storage import Storage, open_storage
 
@@ -46,10 +46,10 @@ class Work:
     options: Sequence[str]
 
 
-def missing_shards(storage: Storage, ids: Sequence[str]) -> tuple[str, ...]:
-    """Returns the ids of those shards of which the records, or the entry that commits them, are not in place."""
+def missing_shards(storage: Storage, entries: Mapping[str, Shard], ids: Sequence[str]) -> tuple[str, ...]:
+    """Returns the ids of those shards that have no entry, or not all the files that it names."""
     there = set(storage.list("shards"))
-    return tuple(each for each in ids if not {entry_path(each), shard_path(each)} <= there)
+    return tuple(each for each in ids if each not in entries or not set(entries[each].summary.files) <= there)
 
 
 def make_shards(planned: Sequence[Planned], work: Work, *, weights: Mapping[str, float]) -> None:
@@ -70,14 +70,25 @@ def make_shards(planned: Sequence[Planned], work: Work, *, weights: Mapping[str,
         run_pipeline(lambda pipeline: pipeline | beam.Create(list(planned)) | MakeShards(work.maker), work.options)
 
 
-def read_shards(storage: Storage, ids: Sequence[str]) -> Iterator[Shard]:
-    """Yields the entries of finished shards, in order.
+def read_entries(storage: Storage, ids: Sequence[str]) -> dict[str, Shard]:
+    """Maps the ids of those shards that are committed to their entries.
 
     Raises:
-        IntegrityError: one is damaged.
-        TransientError: one is not there, though a worker said it was.
+        IntegrityError: an entry is damaged.
     """
-    for each, data in zip(ids, storage.read_many([entry_path(each) for each in ids]), strict=True):
-        if data is None:
+    found = zip(ids, storage.read_many([entry_path(each) for each in ids]), strict=True)
+    return {each: parse_shard_entry(storage, each, data) for each, data in found if data is not None}
+
+
+def made_shards(storage: Storage, ids: Sequence[str]) -> dict[str, Shard]:
+    """Maps the ids of shards that workers say they have made to their entries.
+
+    Raises:
+        IntegrityError: an entry is damaged.
+        TransientError: one is not there.
+    """
+    found = read_entries(storage, ids)
+    for each in ids:
+        if each not in found:
             raise TransientError(f"shard {storage.uri}/{entry_path(each)} is gone; run again to make it anew")
-        yield parse_shard_entry(storage, each, data)
+    return found

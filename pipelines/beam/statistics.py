@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.beam.runner import run_pipeline
+from pipelines.beam.runner import refuse_elsewhere, run_pipeline
 from trillsson.config import Spec, Task, TaskName, Training
 from trillsson.digests import SHORT, digest_of
 from trillsson.embedder import Embeddings
@@ -61,6 +61,7 @@ def run(spec: StatisticsSpec) -> str:
         InputError: the audio was not screened for this, or no clip is left to learn from.
         IntegrityError: audio and targets do not belong together.
     """
+    refuse_elsewhere(spec.beam_options, "statistics")  # its transform is written to a folder of the launcher's
     pairs = open_pairs(spec.audio, spec.targets)
     screened = read_screened(spec.screened)
     screened.check([pair.audio for pair in pairs], corpora=spec.training.corpora, tasks=spec.tasks)

@@ -1,5 +1,6 @@
 """One line of progress for a data job, on whatever runner: it reads the entries of shards as they are committed."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -7,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 
-from trillsson.datasets import entry_path, parse_shard_entry, shard_path
+from trillsson.datasets import entry_path, parse_shard_entry
+from trillsson.errors import IntegrityError, TransientError
 from trillsson.progress import say
 from trillsson.storage import Storage
 
@@ -67,15 +69,19 @@ def shard_progress(description: str, storage: Storage, weights: Mapping[str, flo
 
     def look() -> bool:
         there = set(storage.list("shards"))
-        finished = [each for each in waiting if {entry_path(each), shard_path(each)} <= there]
-        for each, data in zip(finished, storage.read_many([entry_path(each) for each in finished]), strict=True):
+        committed = [each for each in waiting if entry_path(each) in there]
+        news = False
+        for each, data in zip(committed, storage.read_many([entry_path(each) for each in committed]), strict=True):
             summary = parse_shard_entry(storage, each, data or b"").summary
+            if not set(summary.files) <= there:
+                continue
+            news = True
             tally.shards += 1
             tally.clips += summary.records
             tally.seconds += summary.seconds
             tally.rejects += summary.items - summary.records
             tally.weight += waiting.pop(each)
-        return bool(finished)
+        return news
 
     def tell() -> None:
         say(tally.line(description, total=total, weight=weight, elapsed=time.perf_counter() - start))
@@ -86,8 +92,10 @@ def shard_progress(description: str, storage: Storage, weights: Mapping[str, flo
             if done.wait(pause):
                 return
             began = time.perf_counter()
-            if look() or not beat % _BEATS:
-                tell()
+            # What cannot be read now is read at the next look; a job does not fail because it is watched.
+            with contextlib.suppress(TransientError, IntegrityError):
+                if look() or not beat % _BEATS:
+                    tell()
             pause = max(_LOOK_SECONDS, _SPARE * (time.perf_counter() - began))
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -97,5 +105,6 @@ def shard_progress(description: str, storage: Storage, weights: Mapping[str, flo
     finally:
         done.set()
         watcher.join()
-    look()
-    tell()
+    with contextlib.suppress(TransientError, IntegrityError):
+        look()
+        tell()

@@ -23,7 +23,6 @@ from trillsson.datasets import (
     embedding_identity,
     index_path,
     shard_id,
-    shard_path,
 )
 from trillsson.digests import canonical_json
 from trillsson.records import (
@@ -147,14 +146,15 @@ def _store_shard(
     indexed: bool = False,
 ) -> Shard:
     storage = LocalStorage(root)
-    written = write_shard(storage, shard_path(name), records).sha256
+    written = write_shard(storage, name, records)
     items = len(records) + len(rejects)
     index = encode_index(map(index_clip, records)) if indexed else b""
-    storage.create(index_path(name), index)
+    digest = hashlib.sha256(index).hexdigest()
+    storage.create(index_path(name, digest), index)
     summary = ShardSummary(
         id=name,
         sha256=written,
-        index_sha256=hashlib.sha256(index).hexdigest(),
+        index_sha256=digest,
         items=items,
         records=len(records),
         seconds=1.0,

@@ -14,7 +14,6 @@ from trillsson.datasets import (
     commit_shard,
     open_dataset,
     read_shard_entry,
-    shard_path,
 )
 from trillsson.errors import InputError, IntegrityError
 from trillsson.records import write_shard
@@ -33,8 +32,8 @@ SHORT = Reject(key="c/a#0", stage="prepare", reason="too_short", detail="0.01 s"
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
     storage = LocalStorage(tmp_path / "d")
-    written = write_shard(storage, shard_path("one"), [b"1", b"2"])
-    shards = [shard("one", sha256=written.sha256), shard("two", rejects=(SHORT,))]
+    written = write_shard(storage, "one", [b"1", b"2"])
+    shards = [shard("one", sha256=written), shard("two", rejects=(SHORT,))]
     for each in shards:
         commit_shard(storage, each)
     return open_dataset(commit_dataset(storage.uri, shards, kind="audio", corpus="c", content={"a": 1}), "audio")
@@ -85,24 +84,45 @@ def test_a_dataset_is_known_by_its_records(tmp_path: Path) -> None:
 
     only_rejects = shard("none", records=0, rejects=(SHORT,), sha256="empty")
     assert made("one").id == made("another name").id == made("one", only_rejects).id
-    assert made("one").uri != made("one", only_rejects).uri
+    assert len({made("one").uri, made("another name").uri, made("one", only_rejects).uri}) == 3
 
 
 def test_a_changed_index_is_noticed(dataset: Dataset) -> None:
     with pytest.raises(
-        IntegrityError, match=r"shards/one\.clips\.jsonl is missing or not as its manifest says; delete "
+        IntegrityError, match=r"shards/one-\.clips\.jsonl is missing or not as its manifest says; delete "
     ):
         dataset.shards[0].clips()
 
 
 def test_a_changed_shard_is_noticed(dataset: Dataset, tmp_path: Path) -> None:
     stored = dataset.shards[0]
-    assert stored.fetch(tmp_path).name == "one.tfrecord"
-    (Path(dataset.root) / shard_path("one")).write_bytes(b"other")
-    with pytest.raises(
-        IntegrityError, match=r"shard .*one\.tfrecord has digest d9298a10d1b07358, its manifest says \w{16}"
-    ):
+    path = stored.fetch(tmp_path)
+    path.write_bytes(b"other")
+    message = (
+        r"^shard .*/one-\w{16}\.tfrecord has digest d9298a10d1b07358, its manifest says \w{16}; "
+        r"delete .*/d/shards/one\* and make the dataset again$"
+    )
+    with pytest.raises(IntegrityError, match=message):
         stored.fetch(tmp_path)
+
+
+def test_an_entry_whose_files_are_gone_is_not_taken_for_another_shard(dataset: Dataset) -> None:
+    storage = LocalStorage(Path(dataset.root))
+    commit_shard(storage, shard("one", sha256="another"))  # its files are there: somebody else was first
+    (Path(dataset.root) / dataset.shards[0].summary.files[0]).unlink()
+    with pytest.raises(
+        IntegrityError, match=r"/shards/one\.json names a file that is gone and cannot be made again; del"
+    ):
+        commit_shard(storage, shard("one", sha256="another"))
+
+
+def test_other_rejects_make_another_manifest(tmp_path: Path) -> None:
+    other = SHORT.model_copy(update={"key": "c/b#0"})
+    uris = {
+        commit_dataset(str(tmp_path), [shard("x", rejects=(each,))], kind="audio", corpus="c", content={})
+        for each in (SHORT, other)
+    }
+    assert len(uris) == 2
 
 
 def test_a_missing_shard_entry_is_noticed(dataset: Dataset) -> None:

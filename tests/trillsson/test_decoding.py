@@ -1,5 +1,7 @@
 """Decoding: every format to mono 16 kHz int16, whole or a reject, in memory that does not grow with length."""
 
+import errno
+import tempfile
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from trillsson.audio import RejectError
 from trillsson.decoding import BLOCK_SECONDS, Decoded, Samples, decode
+from trillsson.errors import TransientError
 
 
 def encoded(samples: NDArray[np.generic], rate: int, **how: str) -> bytes:
@@ -101,16 +104,36 @@ def test_the_reason_does_not_tell_where_the_file_lies(tmp_path: Path) -> None:
         decode(tmp_path / "a.wav")
 
 
-def test_a_cut_flac_is_refused() -> None:
-    whole = encoded(np.random.default_rng(0).uniform(-1, 1, 48_000), 16_000, format="FLAC")
+CUT = [
+    ("WAV", "PCM_16"),
+    ("RF64", "PCM_16"),
+    ("W64", "PCM_16"),
+    ("AIFF", "PCM_16"),
+    ("AU", "PCM_16"),
+    ("CAF", "PCM_16"),
+    ("FLAC", "PCM_16"),
+    ("OGG", "VORBIS"),
+    ("OGG", "OPUS"),
+    ("MP3", "MPEG_LAYER_III"),
+]
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.93])
+@pytest.mark.parametrize(("kind", "subtype"), CUT)
+def test_a_file_that_was_cut_is_refused(kind: str, subtype: str, kept: float) -> None:
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, 64_000)
+    whole = encoded(noise, 16_000, format=kind, subtype=subtype)
+    assert abs(decode(whole).samples - 64_000) < 1_200
     with pytest.raises(RejectError, match=r"^(truncated|undecodable): "):
-        decode(whole[: len(whole) // 2])
+        decode(whole[: int(kept * len(whole))])
 
 
-def test_a_cut_wav_is_refused() -> None:
+def test_a_cut_wav_tells_what_is_there(tmp_path: Path) -> None:
     whole = encoded(tone(16_000, 1.0), 16_000, format="WAV", subtype="PCM_16")
-    with pytest.raises(RejectError, match=r"^truncated: 20000 of 32044 bytes are there$"):
-        decode(whole[:20_000])
+    (tmp_path / "a.wav").write_bytes(whole[:20_000])
+    for audio in (whole[:20_000], tmp_path / "a.wav"):
+        with pytest.raises(RejectError, match=r"^truncated: 20000 of 32044 bytes are there$"):
+            decode(audio)
     endless = whole[:4] + b"\xff\xff\xff\xff" + whole[8:]
     assert decode(endless).samples == 16_000
 
@@ -137,6 +160,18 @@ def test_any_part_can_be_read_back(sizes: list[int], data: st.DataObject) -> Non
     stop = data.draw(st.integers(start, whole.size))
     np.testing.assert_array_equal(decoded.read(start, stop), whole[start:stop])
     decoded.close()
+
+
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    decoded = Decoded()
+    for _ in range(8):
+        decoded.append(np.zeros(1, np.int16))
+    with pytest.raises(TransientError, match=r"^cannot write /.*: No space left on device; free some space and run"):
+        decoded.append(np.zeros(1, np.int16))
 
 
 def test_a_long_recording_does_not_stay_in_memory() -> None:

@@ -1,6 +1,7 @@
 """Audio and embeddings side by side: what does not belong together is refused."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from trillsson.config import Framing
 from trillsson.errors import IntegrityError
 from trillsson.pairs import DatasetPair, open_pair, read_pair
-from trillsson.records import AudioRecord, EmbeddingRecord
+from trillsson.records import AudioRecord, EmbeddingRecord, read_shard, write_shard
+from trillsson.storage import LocalStorage
 
 CONTENT = {"framing": Framing().model_dump(mode="json")}
 MakePair = Callable[[str, str], DatasetPair]
@@ -46,6 +48,16 @@ def test_a_clip_that_could_not_be_embedded_is_passed_over(make_pair: MakePair, t
 
 @pytest.mark.parametrize(("keys", "embedded", "found"), [("ab", "ba", "a"), ("a", "ab", "nothing")])
 def test_keys_that_do_not_match(make_pair: MakePair, tmp_path: Path, keys: str, embedded: str, found: str) -> None:
-    message = rf"embeddings of b stand where {found} does in the audio; delete .*/embeddings and run again"
+    message = rf"embeddings of b stand where {found} does in the audio; delete .*/embeddings/shards/\w+\* and make the"
     with pytest.raises(IntegrityError, match=message):
         keys_of(make_pair(keys, embedded), tmp_path)
+
+
+def test_a_clip_without_embeddings_that_is_no_reject(make_pair: MakePair, tmp_path: Path) -> None:
+    pair = make_pair("ab", "ab")
+    (shards,) = pair.shards
+    one = [*read_shard(shards.embeddings.fetch(tmp_path))][:1]
+    written = write_shard(LocalStorage(Path(shards.embeddings.root)), shards.embeddings.summary.id, one)
+    cut = replace(shards.embeddings, summary=shards.embeddings.summary.model_copy(update={"sha256": written}))
+    with pytest.raises(IntegrityError, match=r"^embeddings of nothing stand where b does in the audio; delete "):
+        list(read_pair(replace(shards, embeddings=cut), cache=tmp_path))

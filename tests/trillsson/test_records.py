@@ -15,7 +15,6 @@ from trillsson.records import (
     AudioRecord,
     EmbeddingRecord,
     IndexedClip,
-    Placed,
     decode_audio,
     decode_embedding,
     decode_index,
@@ -24,6 +23,7 @@ from trillsson.records import (
     encode_index,
     index_clip,
     read_shard,
+    shard_path,
     write_shard,
 )
 from trillsson.storage import LocalStorage
@@ -98,21 +98,18 @@ def test_other_bytes_are_no_record() -> None:
         decode_embedding(encode_audio(record()))
 
 
-def test_a_shard_is_written_once_and_read_back(tmp_path: Path) -> None:
+def test_a_shard_is_named_by_what_it_holds_and_read_back(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
-    first = write_shard(storage, "a/x.tfrecord", [b"one", b"two"])
-    assert first == Placed(file_digest(tmp_path / "a/x.tfrecord"), own=True)
-    assert write_shard(storage, "a/x.tfrecord", [b"one", b"two"]) == first
-    assert write_shard(storage, "a/x.tfrecord", [b"other"]) == first._replace(own=False)
-    assert list(read_shard(tmp_path / "a/x.tfrecord")) == [b"one", b"two"]
-    assert storage.list() == ["a/x.tfrecord"]
+    digests = [write_shard(storage, "x", records) for records in ([b"one", b"two"], [b"one", b"two"], [b"other"])]
+    assert digests[0] == digests[1] == file_digest(tmp_path / shard_path("x", digests[0]))
+    assert storage.list() == sorted(shard_path("x", digest) for digest in set(digests))
+    assert list(read_shard(tmp_path / shard_path("x", digests[0]))) == [b"one", b"two"]
 
 
 def test_a_damaged_shard_is_noticed(tmp_path: Path) -> None:
-    write_shard(LocalStorage(tmp_path), "x.tfrecord", [b"one" * 100])
-    path = tmp_path / "x.tfrecord"
+    path = tmp_path / shard_path("x", write_shard(LocalStorage(tmp_path), "x", [b"one" * 100]))
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(IntegrityError, match=r"shard .*x\.tfrecord is damaged; delete it and run again"):
+    with pytest.raises(IntegrityError, match=r"shard .*x-\w+\.tfrecord is damaged; delete it and run again"):
         list(read_shard(path))
 
 
@@ -122,5 +119,5 @@ def test_a_failing_source_leaves_no_shard(tmp_path: Path) -> None:
         raise TransientError("lost")
 
     with pytest.raises(TransientError, match="lost"):
-        write_shard(LocalStorage(tmp_path), "x.tfrecord", records())  # type: ignore[arg-type]
+        write_shard(LocalStorage(tmp_path), "x", records())  # type: ignore[arg-type]
     assert LocalStorage(tmp_path).list() == []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trillsson.config import SAMPLE_RATE
-from trillsson.datasets import Dataset, Reject, index_path, shard_path
+from trillsson.datasets import Dataset, Reject
 from trillsson.errors import InputError
 from trillsson.inspection.duplicates import ClipTable, Duplicates, find_duplicates, read_table
 from trillsson.inspection.histograms import Durations, durations
@@ -134,6 +134,5 @@ def reject_reasons(dataset: Dataset) -> tuple[RejectReason, ...]:
 
 def stored_bytes(dataset: Dataset) -> int:
     """Returns the size of a dataset's records and indexes; one listing, no file is opened."""
-    ids = {shard.id for shard in dataset.manifest.shards}
-    held = {path for each in ids for path in (shard_path(each), index_path(each))}
+    held = {path for shard in dataset.manifest.shards for path in shard.files[:-1]}
     return sum(file.size for file in open_storage(dataset.root).scan("shards") if file.path in held)

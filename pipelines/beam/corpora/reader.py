@@ -22,7 +22,8 @@ class Item:
         key: what never changes of it: its path below the corpus, with the row where one file holds many.
         path: the file that holds the audio, below the corpus.
         size: bytes of that file, or its share of them where the file holds many; 0 where there is none.
-        stamp: changes when the file does: its time of change, or its checksum on an object store.
+        stamp: changes when the file does: its time of change, or its checksum on an object store. The stamps of what
+            else decides the item, such as a file beside it, follow after a plus.
         row: which recording of the file it is, where one file holds many.
         reject: why it cannot be read, where that is known already, such as `missing`; `detail` says more.
     """
@@ -40,9 +41,17 @@ class Item:
 
     @property
     def identity(self) -> str:
-        """Digest of all that is known of the item but for its stamp."""
+        """Digest of all that is known of the item but for its stamp.
+
+        Raises:
+            InputError: its key, path or labels are no text, as the name of a file that is not UTF-8.
+        """
         known = [self.path, self.size, self.speaker, self.split, dict(self.labels), self.row, self.reject]
-        return digest_of(known)[:SHORT]
+        try:
+            self.key.encode()
+            return digest_of(known)[:SHORT]
+        except UnicodeEncodeError as error:
+            raise InputError(f"{self.key!r} has a name or labels that are not UTF-8; mend them") from error
 
 
 Segments = Sequence[tuple[float, float]]

@@ -124,6 +124,33 @@ def test_an_embedder_that_batches_change_is_refused() -> None:
         embedded([clip("a", 0.25), clip("b", 0.5)], Mean(leak=0.1), windows=2)
 
 
+def test_an_embedder_is_compared_once_its_rows_are_finite() -> None:
+    message = "^the embedder gives another embedding for a window alone"
+    with pytest.raises(InputError, match=message):
+        embedded([clip("a", 0.5), clip("b", np.inf), clip("c", 0.25), clip("d", 0.5)], Mean(leak=0.1), windows=2)
+
+
+@pytest.mark.parametrize(
+    ("message", "short"), [("RESOURCE_EXHAUSTED: out of memory", True), ("INTERNAL: a bug", False)]
+)
+def test_an_error_of_xlas_is_one_of_memory_if_it_says_so(message: str, short: bool) -> None:
+    class XlaRuntimeError(RuntimeError):
+        pass
+
+    class Raises(Mean):
+        def embed(self, windows: Windows) -> Embeddings:
+            raise XlaRuntimeError(message)
+
+    if short:
+        (reject,) = embedded([clip("a", 0.5)], Raises(), windows=2)
+        assert reject == Reject(
+            key="a", stage="embed", reason="out_of_memory", detail="half a batch did not fit either"
+        )
+    else:
+        with pytest.raises(XlaRuntimeError):
+            embedded([clip("a", 0.5)], Raises(), windows=2)
+
+
 def test_rows_that_are_not_finite_are_a_reject() -> None:
     found = embedded([clip("a", np.inf), clip("b", 0.5)], Mean(), windows=2)
     assert found[0] == Reject(key="a", stage="embed", reason="non_finite_embedding")

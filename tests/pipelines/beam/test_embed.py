@@ -14,7 +14,7 @@ from trillsson.audio import frame
 from trillsson.config import Embedding, FolderCorpus, Framing, LogMelBaseline
 from trillsson.datasets import open_dataset
 from trillsson.embedder import Embeddings, Windows
-from trillsson.errors import InputError
+from trillsson.errors import InputError, TransientError
 from trillsson.pairs import open_pair, read_heard
 from trillsson.records import AudioRecord, decode_audio
 from trillsson.teachers import open_embedder
@@ -102,6 +102,30 @@ def test_clips_may_go_without_an_embedding_where_that_is_allowed(spec: EmbedSpec
     assert pair.embeddings.manifest.rejects == {"non_finite_embedding": 1}
     assert pair.rejected() == {"tones/dov/03.flac#0"}
     assert sum(1 for shard in pair.shards for _ in read_heard(shard, cache=tmp_path)) == 23
+
+
+def test_short_memory_is_an_error_that_passes(spec: EmbedSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Short(Flawed):
+        def embed(self, windows: Windows) -> Embeddings:
+            if len(windows) > 1:
+                raise MemoryError
+            return super().embed(windows)
+
+    message = (
+        r"^memory was short for clip tones/\w+/\d+\.\w+#0, with half a batch too; lower embedding\.batch_seconds from "
+        r"64, or give workers more memory, and run again$"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(embed_shard, "open_embedder", lambda spec, framing: Short())
+        with pytest.raises(TransientError, match=message):
+            run(spec)
+        run(spec.model_copy(update={"embedding": Embedding(batch_seconds=1.0)}))
+
+
+def test_an_embedder_that_changes_meanwhile(spec: EmbedSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embed_shard, "fingerprint", lambda spec: "another")
+    with pytest.raises(TransientError, match=r"^the logmel embedder changed while the job ran; run again$"):
+        run(spec)
 
 
 def test_audio_of_the_same_bytes_is_embedded_once(

@@ -1,6 +1,6 @@
 """Plans: every item once, what is finished is kept, nothing depends on chance."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from pipelines.beam.corpora.reader import Item
 from pipelines.beam.plan import (
     PlannedShard,
     discard_plan,
-    finished_shards,
+    find_earlier,
     plan_shards,
     read_planned,
     silently_changed,
@@ -21,7 +21,7 @@ from pipelines.beam.plan import (
     stale_path,
     store_plan,
 )
-from trillsson.datasets import Shard, ShardSummary, commit_shard
+from trillsson.datasets import Shard, ShardSummary, commit_shard, entry_path
 from trillsson.errors import TransientError
 from trillsson.storage import LocalStorage
 
@@ -33,11 +33,15 @@ def item(key: str, *, stamp: int = 0, size: int = 1, **known: object) -> Item:
 def finished(planned: PlannedShard, checksum: Callable[[Item], str] = lambda item: "") -> Shard:
     sources = tuple(source_of(each, checksum=checksum(each)) for each in planned.items)
     summary = ShardSummary(id=planned.id, sha256="", sources=len(sources), items=1, records=1, seconds=1.0)
-    return Shard(summary=summary, sources=sources)
+    return Shard(summary=summary, identity="v1", sources=sources)
 
 
 make_plan = partial(plan_shards, identity="v1", most_items=3)
 KEYS = st.lists(st.integers(0, 30), unique=True, max_size=20).map(lambda numbers: [f"{n:02d}" for n in sorted(numbers)])
+
+
+def ids_of(shards: Iterable[PlannedShard]) -> set[str]:
+    return {shard.id for shard in shards}
 
 
 def keys_of(shards: Sequence[PlannedShard]) -> list[str]:
@@ -61,7 +65,7 @@ def test_a_first_plan_is_the_same_for_a_copy_of_the_corpus(keys: list[str]) -> N
 def test_a_later_plan_keeps_what_is_whole_and_unchanged(first: list[str], second: list[str], changed: set[int]) -> None:
     earlier = make_plan(map(item, first), [])
     items = [item(key, stamp=int(int(key) in changed)) for key in second]
-    later = make_plan(items, map(finished, earlier))
+    later = make_plan(items, map(finished, earlier), taken=ids_of(earlier))
     assert sorted(keys_of(later)) == second
     whole = {shard.id for shard in earlier if all(each in items for each in shard.items)}
     assert whole == {shard.id for shard in earlier} & {shard.id for shard in later}
@@ -99,23 +103,57 @@ def test_a_shard_is_bounded_by_the_bytes_of_its_items(monkeypatch: pytest.Monkey
 
 def test_checksums_decide_where_they_are_given() -> None:
     bytes_of = {"a": "1", "b": "2"}.__getitem__
+
+    def changes(each: Item) -> str:
+        return {"a": "1", "b": "3"}[each.key]
+
     earlier = [finished(*make_plan([item(key)], []), lambda each: bytes_of(each.key)) for key in "ab"]
     touched = [item(key, stamp=9) for key in "ab"]
     kept = make_plan(touched, earlier, checksum=lambda each: bytes_of(each.key))
     assert {shard.id for shard in kept} == {shard.summary.id for shard in earlier}
-    changed = make_plan(map(item, "ab"), earlier, checksum=lambda each: {"a": "1", "b": "3"}[each.key])
+    taken = {shard.summary.id for shard in earlier}
+    changed = make_plan(map(item, "ab"), earlier, taken=taken, checksum=changes)
     assert len({shard.id for shard in changed} & {shard.summary.id for shard in earlier}) == 1
     assert list(silently_changed(earlier, changed)) == [earlier[1].summary.id]
     assert list(silently_changed(earlier, kept)) == []
 
 
-def test_stale_shards_are_passed_over(tmp_path: Path) -> None:
+def test_what_lies_beside_an_item_counts_with_checksums_too() -> None:
+    def beside(stamp: str) -> Item:
+        return Item(key="a", path="a", size=1, stamp=stamp)
+
+    (first,) = make_plan([beside("1+1")], [])
+    (touched,) = make_plan([beside("2+1")], [finished(first)], checksum=lambda each: "")
+    (other,) = make_plan([beside("1+2")], [finished(first)], taken={first.id}, checksum=lambda each: "")
+    assert (touched.id, other.id == first.id) == (first.id, False)
+
+
+def test_a_new_shard_never_gets_an_id_that_was_used() -> None:
+    taken: set[str] = set()
+    for _ in range(6):
+        (shard,) = make_plan([item("a")], [], taken=taken)
+        assert shard.id not in taken
+        taken.add(shard.id)
+
+
+def test_known_rejects_are_packed_by_themselves() -> None:
+    items = [item(key, reject="missing" if key in "bd" else "") for key in "abcd"]
+    shards = make_plan(items, [])
+    assert [[each.key for each in shard.items] for shard in shards] == [["a", "c"], ["b", "d"]]
+    found = make_plan([item(key) for key in "abcd"], map(finished, shards), taken=ids_of(shards))
+    assert shards[0] in found
+
+
+def test_stale_and_damaged_shards_are_passed_over_and_their_ids_too(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
-    shards = [finished(each) for each in make_plan(map(item, "abcd"), [])]
-    for shard in shards:
+    shards = [finished(each) for each in make_plan(map(item, "abcdefg"), [])]
+    ids = [shard.summary.id for shard in shards]
+    for shard in shards[:2]:
         commit_shard(storage, shard)
-    storage.create(stale_path(shards[0].summary.id), b"")
-    assert list(finished_shards(storage)) == shards[1:]
+    storage.create(entry_path(ids[2]), b"{")
+    storage.create(stale_path(ids[0]), b"")
+    earlier = find_earlier(storage)
+    assert earlier == (({ids[1]: shards[1]}), frozenset(ids))
 
 
 ITEMS = st.builds(
@@ -143,11 +181,21 @@ def test_a_worker_finds_what_was_planned(tmp_path_factory: pytest.TempPathFactor
     assert storage.list() == []
 
 
-def test_a_plan_that_was_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", [b"{", b"[]", b'[[{"bogus": 1}]]'])
+def test_a_plan_that_was_removed_or_damaged(tmp_path: Path, data: bytes) -> None:
     storage = LocalStorage(tmp_path)
     (ticket,) = store_plan(storage, make_plan([item("a")], []))
     discard_plan(storage, [ticket])
-    with pytest.raises(
-        TransientError, match=r"^plan .*/plans/\w+-0\.json was removed while it was carried out; run again$"
-    ):
+    message = r"^plan .*/plans/\d{4}-\d\d-\d\d-\w+-0\.json was removed while it was carried out; run again$"
+    with pytest.raises(TransientError, match=message):
         read_planned(storage, ticket)
+    storage.create(ticket.part, data)
+    with pytest.raises(TransientError, match=r"^plan .*-0\.json is damaged; run again$"):
+        read_planned(storage, ticket)
+
+
+def test_plans_of_long_ago_are_swept(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    storage.create("plans/2020-01-01-0123-0.json", b"[]")
+    (ticket,) = store_plan(storage, make_plan([item("a")], []))
+    assert storage.list() == [ticket.part]

@@ -1,5 +1,6 @@
 """The worker's side of prepare: segments become clips, and memory stays small however long a file is."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,8 @@ from pipelines.beam.prepare_shard import PrepareMaker
 from trillsson.config import FolderCorpus
 from trillsson.datasets import Shard, index_path
 from trillsson.decoding import Samples
-from trillsson.errors import IntegrityError
+from trillsson.errors import TransientError
 from trillsson.records import decode_index
-from trillsson.storage import LocalStorage
 
 HOURS = 3
 LARGEST_MB = 512
@@ -33,7 +33,7 @@ from trillsson.config import FolderCorpus
 
 reader = FolderReader(FolderCorpus(kind="folder", path=sys.argv[1]))
 (planned,) = plan_shards(reader.items(), [], identity="1")
-shard = PrepareMaker(sys.argv[2], corpus="long", path=sys.argv[1], reader=reader).make_shard(planned)
+shard = PrepareMaker(sys.argv[2], corpus="long", path=sys.argv[1], reader=reader, identity="1").make_shard(planned)
 # Not ru_maxrss: that also counts what the process that started this one had in memory.
 (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", open("/proc/self/status").read())
 print(shard.summary.records, shard.summary.seconds, int(peak) // 1024)
@@ -71,14 +71,16 @@ def reader(tmp_path: Path) -> Cut:
 
 def make(reader: Cut, tmp_path: Path) -> tuple[Shard, PrepareMaker]:
     (planned,) = plan_shards(reader.items(), [], identity="1")
-    maker = PrepareMaker(str(tmp_path / "work"), corpus="c", path=str(tmp_path / "audio"), reader=reader)
+    maker = PrepareMaker(str(tmp_path / "work"), corpus="c", path=str(tmp_path / "audio"), reader=reader, identity="1")
     return maker.make_shard(planned), maker
 
 
 def test_segments_become_clips_and_what_is_too_short_is_a_reject(reader: Cut, tmp_path: Path) -> None:
     reader.segments = ((0.0, 0.5), (0.6, 0.61), (0.75, 2.0))
     shard, _ = make(reader, tmp_path)
-    clips = list(decode_index((tmp_path / "work" / index_path(shard.summary.id)).read_bytes()))
+    clips = list(
+        decode_index((tmp_path / "work" / index_path(shard.summary.id, shard.summary.index_sha256)).read_bytes())
+    )
     assert [(clip.key, clip.samples, clip.speaker) for clip in clips] == [
         ("c/a.wav#0", 8_000, "ann"),
         ("c/a.wav#12000", 4_000, "ann"),
@@ -97,9 +99,15 @@ def test_segments_that_are_not_there_are_a_reject(reader: Cut, tmp_path: Path) -
     assert (shard.summary.records, shard.summary.lost) == (0, 1)
 
 
-def test_an_index_of_another_shard_is_not_taken(reader: Cut, tmp_path: Path) -> None:
-    reader.segments = ((0.0, 0.5),)
-    (planned,) = plan_shards(reader.items(), [], identity="1")
-    LocalStorage(tmp_path / "work").create(index_path(planned.id), b"other")
-    with pytest.raises(IntegrityError, match=r"\.clips\.jsonl is not the index of its shard; delete it and run again$"):
-        make(reader, tmp_path)
+@pytest.mark.parametrize("change", ["touch", "unlink"])
+def test_a_file_that_is_not_the_one_that_was_listed(reader: Cut, tmp_path: Path, change: str) -> None:
+    planned = plan_shards(reader.items(), [], identity="1")
+    path = tmp_path / "audio/a.wav"
+    path.unlink() if change == "unlink" else os.utime(path, ns=(1, 1))
+    maker = PrepareMaker(str(tmp_path / "work"), corpus="c", path=str(tmp_path / "audio"), reader=reader, identity="1")
+    message = {
+        "touch": r"/a\.wav changed while the corpus was prepared; run again$",
+        "unlink": r"; it was there when the",
+    }
+    with pytest.raises(TransientError, match=message[change]):
+        maker.make_shard(planned[0])

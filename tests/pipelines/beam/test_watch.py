@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.beam.watch import Tally, shard_progress
-from trillsson.datasets import Reject, Shard, ShardSummary, Source, commit_shard, shard_path
+from trillsson.datasets import Reject, Shard, ShardSummary, Source, commit_shard
 from trillsson.storage import LocalStorage
 
 REJECT = Reject(key="c/a#0", stage="prepare", reason="too_short")
@@ -33,7 +33,8 @@ def test_the_last_line_tells_all(tmp_path: Path, capsys: pytest.CaptureFixture[s
     with shard_progress("prepare c", storage, {"one": 1.0, "two": 3.0}):
         for name in ("one", "two"):
             summary = ShardSummary(id=name, sha256="", items=3, records=2, seconds=1_800.0)
-            storage.create(shard_path(name), b"")
+            for path in summary.files[:-1]:
+                storage.create(path, b"")
             commit_shard(storage, Shard(summary=summary, sources=(Source(name, ""),), rejects=(REJECT,)))
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("» prepare c: 2/2 shards, 4 clips (")

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trillsson.datasets import Dataset, Reject, index_path
+from trillsson.datasets import Dataset, Reject
 from trillsson.errors import InputError, IntegrityError
 from trillsson.inspection import inspect, summarise
 from trillsson.inspection.labels import Value
@@ -105,8 +105,8 @@ def test_a_dataset_is_not_compared_with_itself(make_dataset: MakeDataset, make_c
 
 def test_a_damaged_index_is_told(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
     dataset = make_dataset([make_clip("a")])
-    (Path(dataset.root) / index_path("a0")).write_text("")
-    with pytest.raises(IntegrityError, match=r"a0\.clips\.jsonl is missing or not as its manifest says"):
+    (Path(dataset.root) / dataset.shards[0].index).write_text("")
+    with pytest.raises(IntegrityError, match=r"a0-\w+\.clips\.jsonl is missing or not as its manifest says"):
         summarise(dataset)
 
 
