@@ -4,7 +4,7 @@ It lists the corpus, plans shards, has Beam make those that are missing, and com
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -59,11 +59,12 @@ def run(spec: PrepareSpec) -> str:
     if spec.rehash:
         for stale in silently_changed(earlier.shards.values(), planned):
             storage.create(stale_path(stale), b"")
-    missing = missing_shards(storage, earlier.shards, [shard.id for shard in planned])
-    _make(spec, [shard for shard in planned if shard.id in set(missing)], storage, reader=reader, identity=identity)
-    made = made_shards(storage, missing)
+    missing = set(missing_shards(storage, earlier.shards, [shard.id for shard in planned]))
+    todo = [shard for shard in planned if shard.id in missing]
+    _make(spec, todo, storage, reader=reader, identity=identity)
+    made = made_shards(storage, [shard.id for shard in todo])
     shards = [made.get(shard.id) or earlier.shards[shard.id] for shard in planned]
-    _refuse_other_sources(spec, planned, made)
+    _refuse_other_sources(spec, todo, made)
     _refuse_rejects(spec, shards)
     # Where the corpus lies, and how many rejects are borne, change nothing in the records.
     told = spec.corpus.model_dump(mode="json", exclude={"path", "max_reject_fraction"})
@@ -78,9 +79,8 @@ def _listed(spec: PrepareSpec, reader: Reader) -> Sequence[Item]:
         raise InputError(
             f"corpus {spec.name!r}: {spec.corpus.path} holds nothing of what the config asks for; add audio"
         )
-    keys = Counter(item.key for item in items)
-    if len(keys) < len(items):
-        key, count = keys.most_common(1)[0]
+    if len({item.key for item in items}) < len(items):
+        ((key, count),) = Counter(item.key for item in items).most_common(1)
         raise InputError(f"corpus {spec.name!r}: {count} recordings are called {key!r}; rename or remove all but one")
     known = [
         Reject(key=f"{spec.name}/{item.key}#0", stage="prepare", reason=item.reject, detail=item.detail)
@@ -113,11 +113,9 @@ def _checksums(corpus: CorpusSpec) -> Callable[[Item], str] | None:
     return lambda item: "" if item.reject else of_path(item.path)
 
 
-def _refuse_other_sources(spec: PrepareSpec, planned: Iterable[PlannedShard], made: dict[str, Shard]) -> None:
+def _refuse_other_sources(spec: PrepareSpec, made_of: Iterable[PlannedShard], made: Mapping[str, Shard]) -> None:
     """Refuses shards that a launcher beside this one made of files that have changed since."""
-    for shard in planned:
-        if shard.id not in made:
-            continue
+    for shard in made_of:
         found = [source._replace(checksum="") for source in made[shard.id].sources]
         if found != [source_of(item) for item in shard.items]:
             raise TransientError(f"corpus {spec.name!r} changed while it was prepared; run again")
