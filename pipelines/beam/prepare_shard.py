@@ -3,7 +3,6 @@
 Decoding runs ahead of writing in threads. Memory does not depend on how long a recording is, or how many there are.
 """
 
-import base64
 import hashlib
 import shutil
 import tempfile
@@ -106,8 +105,7 @@ class PrepareMaker:
         if not self._remote:
             found = stamp_of(Path(self.path) / item.path)
         elif recording is not None and isinstance(recording.audio, Path):
-            # An object's stamp is its CRC32C, in base64.
-            found = base64.b64encode(bytes.fromhex(checksum_of(recording.audio))).decode()
+            found = checksum_of(recording.audio)  # which is an object's stamp
         else:
             return
         if found != listed:

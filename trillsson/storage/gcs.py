@@ -1,5 +1,6 @@
 """A prefix of a Google Cloud Storage bucket as a storage."""
 
+import base64
 import contextlib
 import hashlib
 import os
@@ -104,7 +105,7 @@ class GcsStorage:
             ):
                 name = blob.name.rpartition("/")[2]
                 if name and not name.startswith(HIDDEN):  # No name: what consoles make to show a folder.
-                    yield FileInfo(blob.name[cut:], blob.size, blob.crc32c)
+                    yield FileInfo(blob.name[cut:], blob.size, base64.b64decode(blob.crc32c).hex())
 
     def create(self, path: str, data: bytes) -> bool:
         return self._write(path, data, generation=0)

@@ -17,7 +17,7 @@ class FileInfo(NamedTuple):
     Attributes:
         path: relative to the storage.
         size: bytes.
-        stamp: changes when the file does: its time of change in nanoseconds, or its CRC32C on an object store.
+        stamp: changes when the file does: its time of change in nanoseconds, or, on an object store, its CRC32C in hex.
     """
 
     path: str

@@ -22,7 +22,7 @@ from trillsson.config import FolderCorpus
 from trillsson.datasets import Dataset, open_dataset
 from trillsson.errors import InputError, TransientError
 from trillsson.records import AudioRecord, decode_audio, read_shard
-from trillsson.storage import LocalStorage
+from trillsson.storage import LocalStorage, open_storage
 
 RefuseWork = Callable[..., None]
 EditCsv = Callable[[Callable[[list[dict[str, str]]], None]], None]
@@ -371,3 +371,42 @@ def test_dask_is_refused(tones: FolderCorpus, tmp_path: Path) -> None:
     spec = spec_of(tones, tmp_path / "work").model_copy(update={"beam_options": ("--runner=DaskRunner",)})
     with pytest.raises(InputError, match="DaskRunner loses data silently"):
         run(spec)
+
+
+@pytest.fixture
+def remote(tones: FolderCorpus, gcs_prefix: str) -> FolderCorpus:
+    """The corpus, copied to gs://."""
+    source, target = LocalStorage(Path(tones.path)), open_storage(f"{gcs_prefix}/corpus")
+    for path in source.list():
+        target.create(path, source.read(path) or b"")
+    return tones.model_copy(update={"path": f"{gcs_prefix}/corpus"})
+
+
+def test_a_corpus_on_gcs_gives_the_records_of_a_local_one(
+    tones: FolderCorpus, remote: FolderCorpus, gcs_prefix: str, tmp_path: Path, refuse_work: RefuseWork
+) -> None:
+    here = open_dataset(run(spec_of(tones, tmp_path / "work")), "audio")
+    spec = PrepareSpec(name="tones", corpus=remote, workdir=f"{gcs_prefix}/work")
+    there = open_dataset(run(spec), "audio")
+    assert there.id == here.id
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare, "make_shards", refuse_work)
+        assert run(spec) == there.uri
+        assert run(spec.model_copy(update={"rehash": True})) == there.uri
+
+
+def test_an_object_that_is_replaced_meanwhile(
+    remote: FolderCorpus, gcs_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replaced_first(planned: Sequence[Ticket], work: Work, *, weights: Mapping[str, float]) -> None:
+        corpus = open_storage(remote.path)
+        data = bytearray(corpus.read("ann/00.wav") or b"")
+        data[1_000] ^= 1
+        corpus.delete("ann/00.wav")
+        corpus.create("ann/00.wav", bytes(data))
+        monkeypatch.undo()
+        prepare.make_shards(planned, work, weights=weights)
+
+    monkeypatch.setattr(prepare, "make_shards", replaced_first)
+    with pytest.raises(TransientError, match=r"^gs://.*/corpus/ann/00\.wav changed while the corpus was prepared; run"):
+        run(PrepareSpec(name="tones", corpus=remote, workdir=f"{gcs_prefix}/work"))
