@@ -60,9 +60,11 @@ def test_the_seed_alone_decides_the_weights() -> None:
     assert not np.array_equal(first[0], other[0])
 
 
-def test_trillsson1_is_seeded_to_its_last_layer(trillsson1: keras.Model, windows: np.ndarray) -> None:
+def test_trillsson1_is_seeded_to_its_last_layer(trillsson1: keras.Model) -> None:
+    # Weights, not answers: those of an untrained network are so small that the order of sums decides them.
     again = build_student("trillsson1", dim=1024, window=32_000, seed=1)
-    np.testing.assert_array_equal(again.predict_on_batch(windows), trillsson1.predict_on_batch(windows))
+    for one, other in zip(again.get_weights(), trillsson1.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_efficientnet_sees_log_mels_not_pixels(trillsson1: keras.Model, windows: np.ndarray) -> None:
