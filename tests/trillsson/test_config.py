@@ -61,6 +61,34 @@ def test_every_config_is_valid_and_says_what_it_produces(config: Path) -> None:
         ({"training": {"corpora": ["speech"], "steps": "many"}}, "training.steps: .*valid integer.*, got 'many'"),
         ({"training": {"corpora": ["speech"]}}, "config here: training.steps: is required and missing"),
         ({"training": {"corpora": ["tv"], "steps": 1}}, "training.corpora names 'tv'; corpora has speech"),
+        (
+            {"training": {"corpora": ["speech"] * 2, "steps": 9}},
+            "training.corpora names 'speech' 2 times; name it once",
+        ),
+        (
+            {"corpora": {"speech": {"path": "x"}}},
+            "config here: corpora.speech: `kind` is required and missing; choose one of asvspoof, audioset, folder, "
+            "generated, huggingface, iemocap, librilight, librispeech, tfds, voxceleb$",
+        ),
+        (
+            {"teacher": {}},
+            "config here: teacher: `kind` is required and missing; choose one of conformer, saved_model, tflite$",
+        ),
+        (
+            {"corpora": {"speech": {"kind": "folder", "path": "~/x"}}},
+            "corpora.speech.path '~/x' is neither a folder nor gs://bucket/prefix; write it out",
+        ),
+        (
+            {"corpora": {"speech": {"kind": "tfds", "path": "s3://b/x", "dataset": "savee"}}},
+            "corpora.speech.path 's3://b/x' is neither a folder nor gs://bucket/prefix; write it out",
+        ),
+        *(
+            (
+                {"corpora": {"speech": {"kind": "folder", "path": "x", key: value}}},
+                f"{key} names columns, and there is no table; give csv or jsonl, or leave it out",
+            )
+            for key, value in (("speaker", "a"), ("split", "a"), ("labels", ["a"]))
+        ),
         ({"teacher": {"kind": "oracle"}}, "config here: teacher: .*'oracle'.*'conformer'"),
         ({"teacher": {"kind": "conformer", "layer": 25}}, "layer 25 does not exist in 24 layers"),
         ({"teacher": {"kind": "conformer", "dim": 100}}, "dim 100 is not a multiple of heads 8"),
@@ -97,6 +125,9 @@ def test_specs_cannot_be_changed() -> None:
         ("a: [1, 2", "config .*c.yaml is not valid YAML: "),
         ("- 1\n- 2\n", r"config .*c.yaml holds list, not a mapping; see configs/quickstart.yaml"),
         ("", r"config .*c.yaml holds NoneType, not a mapping"),
+        ("name: 2024-13-45\n", r"config .*c.yaml holds a value that cannot be read: month must be in 1..12; quote or"),
+        ("a: " + "[" * 20_000, r"config .*c.yaml holds a value that cannot be read: maximum recursion depth exceeded"),
+        ("a: " + "1" * 5_000, r"config .*c.yaml holds a value that cannot be read: Exceeds the limit \(4300 digits\)"),
     ],
 )
 def test_files_that_are_no_config(tmp_path: Path, text: str, message: str) -> None:

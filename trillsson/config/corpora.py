@@ -48,6 +48,9 @@ class FolderCorpus(CorpusSpec):
     def _one_table(self) -> "FolderCorpus":
         if self.csv and self.jsonl:
             raise ValueError(f"csv {self.csv!r} and jsonl {self.jsonl!r} are both given; keep one")
+        for key, value in (("speaker", self.speaker), ("split", self.split), ("labels", self.labels)):
+            if value and not (self.csv or self.jsonl):
+                raise ValueError(f"{key} names columns, and there is no table; give csv or jsonl, or leave it out")
         return self
 
 

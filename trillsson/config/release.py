@@ -4,9 +4,10 @@ An error names the file, the key, the value and what is allowed.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -115,7 +116,12 @@ class Release(Spec):
         for key, corpus in wanted:
             if corpus not in self.corpora:
                 raise ValueError(f"{key} names {corpus!r}; corpora has {', '.join(sorted(self.corpora))}")
-        for key, path in (("workdir", self.workdir), ("registry", self.registry)):
+        for corpus, count in Counter(self.training.corpora).items():
+            if count > 1:
+                raise ValueError(f"training.corpora names {corpus!r} {count} times; name it once")
+        places = [("workdir", self.workdir), ("registry", self.registry)]
+        places += [(f"corpora.{name}.path", one.path) for name, one in self.corpora.items() if hasattr(one, "path")]
+        for key, path in places:
             if path.startswith("~") or ("://" in path and not path.startswith("gs://")):
                 raise ValueError(f"{key} {path!r} is neither a folder nor gs://bucket/prefix; write it out")
         for name in self.students:
@@ -154,6 +160,9 @@ def load_release(path: Path) -> Release:
     except yaml.YAMLError as error:
         where = re.sub(r"\s+", " ", str(error))
         raise InputError(f"config {path} is not valid YAML: {where}") from error
+    except (ValueError, RecursionError) as error:  # A date that is none, a number of too many digits, deep nesting.
+        reason = re.sub(r"\s+", " ", str(error))
+        raise InputError(f"config {path} holds a value that cannot be read: {reason}; quote or mend it") from error
     if not isinstance(raw, Mapping):
         raise InputError(f"config {path} holds {type(raw).__name__}, not a mapping; see configs/quickstart.yaml")
     return parse_release(raw, source=str(path))
@@ -180,5 +189,17 @@ def _reason(error: Mapping[str, Any]) -> str:
         return "unknown key; remove it or mend its spelling"
     if error["type"] == "missing":
         return "is required and missing"
+    if error["type"] == "union_tag_not_found":
+        return f"`kind` is required and missing{_kinds(str(error['loc'][0]), depth=len(error['loc']))}"
     value = "" if isinstance(error["input"], Mapping) else f", got {error['input']!r}"
     return f"{error['msg'].removeprefix('Value error, ')}{value}"
+
+
+def _kinds(key: str, *, depth: int) -> str:
+    """Says which kinds there are of what a key holds; nothing of what is further down."""
+    choices = {("corpora", 2): Corpus, ("teacher", 1): Teacher}.get((key, depth))
+    if choices is None:
+        return ""
+    union, *_ = get_args(choices)
+    kinds = [kind for spec in get_args(union) for kind in get_args(spec.model_fields["kind"].annotation)]
+    return f"; choose one of {', '.join(sorted(kinds))}"

@@ -3,6 +3,7 @@
 import io
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,8 @@ ABOUT = About(
 _LINE = re.compile(r'([\w-]{11}), *([0-9]+(?:\.[0-9]+)?), *([0-9]+(?:\.[0-9]+)?), *"?(/[^"\s]+)"?\s*', re.ASCII)
 _STEM = re.compile(r"Y?([\w-]{11})(?:_([0-9]+(?:\.[0-9]+)?)(?:[_-][0-9]+(?:\.[0-9]+)?)?)?", re.ASCII)
 
+_AMBIGUOUS = "several segments of its video are listed: name files <id>_<start>, or set cut: false"
+
 
 class AudioSetReader(FileReader):
     """Reads an `AudioSetCorpus`: each line of its lists is an item, found by its video's id among the audio.
@@ -55,20 +58,21 @@ class AudioSetReader(FileReader):
     def items(self) -> Iterator[Item]:
         wanted = self._wanted()
         audio = self._audio()
-        keys: set[str] = set()
-        present = False
+        listed: dict[str, Item] = {}
         for table in self._spec.segments if audio else ():
             for item in self._listed(table, audio, wanted):
-                if item.key in keys:
+                if item.key in listed:
                     raise InputError(f"{join(self._root, table)} has {item.key} for a second time; keep one")
-                keys.add(item.key)
-                present |= not item.reject
-                yield item
-        if audio and not keys:
+                listed[item.key] = item
+        times = Counter(item.path for item in listed.values() if self._spec.cut and not item.reject)
+        for item in listed.values():
+            # A file that is one segment cannot be two, and nothing tells which it is.
+            yield replace(item, reject="ambiguous", detail=_AMBIGUOUS) if times[item.path] > 1 else item
+        if audio and not listed:
             labels = f" with any of labels {', '.join(self._spec.labels)}" if self._spec.labels else ""
             tables = ", ".join(self._spec.segments)
             raise InputError(f"{self._root} has no segment{labels} in {tables}; correct `labels` or `segments`")
-        if not present:
+        if all(item.reject for item in listed.values()):
             where = join(self._root, self._spec.audio) if self._spec.audio else self._root
             names = "<YouTube id>.<ext> or Y<YouTube id>.<ext>"
             names += ", or <YouTube id>_<start>.<ext>" if self._spec.cut else ""

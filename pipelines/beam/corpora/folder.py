@@ -36,7 +36,7 @@ class FolderReader(FileReader):
         self._spec = spec
 
     def items(self) -> Iterator[Item]:
-        files = {path: file for path, file in self._files().items() if self._wanted(path)}
+        files = {path: file for path, file in self._files().items() if _is_audio(path) and self._wanted(path)}
         if not files:
             kinds = ", ".join(sorted(EXTENSIONS))
             hint = "" if self._spec.include == ("*",) else f" that matches include {', '.join(self._spec.include)}"
@@ -52,8 +52,6 @@ class FolderReader(FileReader):
             yield self._item(path, files.get(path), rows)
 
     def _wanted(self, path: str) -> bool:
-        if posixpath.splitext(path)[1].lower() not in EXTENSIONS | UNSUPPORTED:
-            return False
         return _matches(path, self._spec.include) and not _matches(path, self._spec.exclude)
 
     def _item(self, path: str, file: FileInfo | None, rows: Mapping[str, Row] | None) -> Item:
@@ -78,7 +76,7 @@ class FolderReader(FileReader):
         try:
             text = data.decode("utf-8-sig")
             numbered = list(_csv_rows(text, where) if self._spec.csv else _jsonl_rows(text, where))
-        except (UnicodeDecodeError, csv.Error) as error:
+        except (UnicodeDecodeError, csv.Error) as error:  # The latter also for a cell of over 131,072 characters.
             raise InputError(f"{where} is not a UTF-8 {key.upper()} file: {error}; mend it") from error
         columns = list(dict.fromkeys(column for _, row in numbered for column in row))
         for column in filter(None, [self._spec.speaker, self._spec.split, *(self._spec.labels or ())]):
@@ -86,7 +84,10 @@ class FolderReader(FileReader):
                 raise InputError(f"{where} has no column {column!r}; it has {', '.join(columns) or 'none'}")
         by_path: dict[str, Row] = {}
         for number, row in numbered:
-            path = posixpath.normpath(row[columns[0] if self._spec.csv else "path"])
+            named = row[columns[0] if self._spec.csv else "path"].strip()
+            if not named:
+                raise InputError(f"{where} line {number} names no file; give its path or remove the row")
+            path = posixpath.normpath(named)
             if path in by_path:
                 raise InputError(f"{where} line {number} names {path!r} a second time; keep one row a file")
             by_path[path] = row
@@ -95,6 +96,13 @@ class FolderReader(FileReader):
 
 def _csv_rows(text: str, where: str) -> Iterator[tuple[int, Row]]:
     reader = csv.DictReader(io.StringIO(text), strict=True, restkey="", restval="")
+    header = list(reader.fieldnames or ())
+    if header and not header[0]:
+        raise InputError(f"{where} has no name for its first column; a file's path comes first, such as path,speaker")
+    for column in header:
+        if not column or header.count(column) > 1:
+            many = f"{header.count(column)} columns {column!r}" if column else "a column without a name"
+            raise InputError(f"{where} has {many}; give each its own name")
     for number, row in enumerate(reader, start=2):
         if "" in row:
             raise InputError(f"{where} line {number} has more cells than the header; mend it")
@@ -102,15 +110,17 @@ def _csv_rows(text: str, where: str) -> Iterator[tuple[int, Row]]:
 
 
 def _jsonl_rows(text: str, where: str) -> Iterator[tuple[int, Row]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # Others of Unicode's ends of lines may be in a string.
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # ValueError: also for a number of over 4,300 digits.
             raise InputError(f"{where} line {number} is not JSON: {error}; mend it") from error
         if not isinstance(row, dict) or not isinstance(row.get("path"), str):
             raise InputError(f"{where} line {number} is no object with a string `path`; mend it")
+        if not all(map(_is_utf8, row)):
+            raise InputError(f"{where} line {number} has a key that is half a surrogate pair; mend it")
         yield number, {column: _text(value, column, f"{where} line {number}") for column, value in row.items()}
 
 
@@ -120,6 +130,8 @@ def _text(value: object, column: str, where: str) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, str) and not _is_utf8(value):
+        raise InputError(f"{where} has {value!r} in {column!r}, which is half a surrogate pair; mend it")
     if isinstance(value, str | int | float):
         return str(value)
     raise InputError(f"{where} has {value!r} in {column!r}; give a string, a number or a bool")
@@ -133,6 +145,18 @@ def _labels(row: Row, spec: FolderCorpus) -> Mapping[str, Any]:
         "split": row.get(spec.split, "").strip() if spec.split else "",
         "labels": {column: value for column in columns if (value := row.get(column, "").strip())},
     }
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_audio(path: str) -> bool:
+    return posixpath.splitext(path)[1].lower() in EXTENSIONS | UNSUPPORTED
 
 
 def _matches(path: str, patterns: Iterable[str]) -> bool:

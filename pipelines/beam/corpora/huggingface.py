@@ -69,7 +69,7 @@ class HuggingFaceReader:
         for container in containers:
             split = self._split(container)
             if split is not None:
-                yield from self._items(container.path, files.get(container.path), split)
+                yield from self._items(container.path, files, split)
 
     @property
     def opening(self) -> Mapping[str, Any]:
@@ -79,13 +79,13 @@ class HuggingFaceReader:
         from pyarrow import ArrowException
 
         try:
-            table, columns = self._tables.get((item.path, item.stamp), lambda: self._open(item.path))
+            table, columns = self._tables.get((item.path, item.stamp.partition("+")[0]), lambda: self._open(item.path))
             cell = table.cell(columns.audio, item.row)
         except InputError as error:
             raise RejectError("missing", str(error)) from error
         except IndexError as error:
             raise RejectError("truncated", f"{item.path} has no row {item.row}") from error
-        except (ArrowException, OSError) as error:
+        except (ArrowException, OSError, UnicodeDecodeError) as error:
             raise RejectError("undecodable", " ".join(str(error).split())) from error
         data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
         audio = self._beside(item.path, path or "", cache) if data is None else data
@@ -102,15 +102,29 @@ class HuggingFaceReader:
         for path in files:
             if posixpath.basename(path) == "state.json":
                 yield from _saved(path, files, open_storage(self._root))
+            if posixpath.basename(path) == "dataset_dict.json":
+                self._check_saved(path, files)
+
+    def _check_saved(self, path: str, files: Mapping[str, FileInfo]) -> None:
+        """Refuses a `dataset_dict.json` with a split that is wanted and whose folder is not there."""
+        told = _json(open_storage(self._root), path)
+        names = told.get("splits") if isinstance(told, dict) else None
+        for name in names if isinstance(names, list) else ():
+            folder = posixpath.join(posixpath.dirname(path), str(name))
+            wanted = self._spec.splits is None or name in self._spec.splits
+            if wanted and self._wanted(f"{folder}/data-00000-of-00001.arrow") and f"{folder}/state.json" not in files:
+                where = join(self._root, path)
+                raise InputError(f"{where} names split {name!r}, and {folder}/state.json does not exist; get it again")
 
     def _split(self, container: _Container) -> str | None:
         if self._spec.splits is None and not (container.sure or is_split(container.word)):
             return ""
         return wanted_split(container.word, self._spec.splits, where=join(self._root, container.path))
 
-    def _items(self, path: str, file: FileInfo | None, split: str) -> Iterator[Item]:
+    def _items(self, path: str, files: Mapping[str, FileInfo], split: str) -> Iterator[Item]:
         from pyarrow import ArrowException
 
+        file = files.get(path)
         if file is None:
             detail = "the files beside it announce it"
             yield Item(key=path, path=path, size=0, stamp="", split=split, reject="missing", detail=detail)
@@ -118,11 +132,13 @@ class HuggingFaceReader:
         try:
             table, columns = self._open(path)
             for number, row in enumerate(read_rows(table, columns)):
+                # What a row names may stand in for its bytes; a row that has both is read anew once too often.
+                beside = next((files[place] for place in _places(path, row.path) if place in files), None)
                 yield Item(
                     key=f"{path}/{number:06d}",
                     path=path,
                     size=file.size // table.rows,
-                    stamp=file.stamp,
+                    stamp=f"{file.stamp}+{beside.stamp}" if beside else file.stamp,
                     speaker=row.speaker,
                     split=split,
                     labels=row.labels,
@@ -130,7 +146,7 @@ class HuggingFaceReader:
                     reject=row.reject,
                     detail=row.detail,
                 )
-        except (ArrowException, OSError) as error:
+        except (ArrowException, OSError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{join(self._root, path)} cannot be read: {reason}; get it again") from error
 
@@ -143,12 +159,28 @@ class HuggingFaceReader:
         if not path:
             raise RejectError("missing", "the row has no audio")
         storage = open_storage(self._root)
-        for folder in (posixpath.dirname(container), ""):
+        for place in _places(container, path):
             try:
-                return storage.local(posixpath.join(folder, path), cache)
+                found = storage.local(place, cache)
             except InputError:
                 continue
+            if found.is_file():
+                return found
         raise RejectError("missing", f"the row has no bytes, and its path {path!r} is not below the corpus")
+
+
+def _places(container: str, path: str) -> Iterator[str]:
+    """Yields where the file may be that a row of a container names: nowhere if it names none."""
+    if path:
+        yield posixpath.normpath(posixpath.join(posixpath.dirname(container), path))
+        yield posixpath.normpath(path)
+
+
+def _json(storage: Storage, path: str) -> Any:
+    try:
+        return json.loads(storage.read(path) or b"")
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{join(storage.uri, path)} is not JSON: {error}; get it again") from error
 
 
 def _parquet(path: str) -> _Container:
@@ -172,12 +204,16 @@ def _absent_parts(paths: list[str]) -> Iterator[str]:
 
 
 def _saved(state_path: str, files: Mapping[str, FileInfo], storage: Storage) -> Iterator[_Container]:
-    """Yields the Arrow files of a folder that `save_to_disk` made; nothing if the `state.json` is of another kind."""
+    """Yields the Arrow files of a folder that `save_to_disk` made; nothing if the `state.json` is of another kind.
+
+    Raises:
+        InputError: it is not JSON.
+    """
     folder = posixpath.dirname(state_path)
+    state = _json(storage, state_path)
     try:
-        state = json.loads(storage.read(state_path) or b"")
         names = [file["filename"] for file in state["_data_files"]]
-    except (ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return
     if posixpath.join(posixpath.dirname(folder), "dataset_dict.json") in files and folder:
         word = posixpath.basename(folder)

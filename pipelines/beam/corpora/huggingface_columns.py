@@ -31,12 +31,13 @@ class Columns:
 
 
 class Row(NamedTuple):
-    """What a row says: as the fields of an `Item` of these names."""
+    """What a row says: as the fields of an `Item` of these names; `path` is the file that it names, if any."""
 
     speaker: str
     labels: Mapping[str, str]
     reject: str
     detail: str
+    path: str
 
 
 def choose_columns(spec: HuggingFaceCorpus, schema: "Schema", *, where: str) -> Columns:
@@ -79,9 +80,11 @@ def read_rows(table: Table, columns: Columns) -> Iterator[Row]:
     names = list(dict.fromkeys([*filter(None, [columns.speaker]), *columns.labels]))
     for batch in table.batches([*names, *filter(None, [columns.probe])]):
         there = batch.column(columns.audio).is_valid().to_pylist() if columns.probe else [True] * batch.num_rows
+        paths = batch.column(columns.audio).field("path").to_pylist() if columns.probe else [None] * batch.num_rows
         cells = {name: batch.column(name).to_pylist() for name in names}
-        for number, is_there in enumerate(there):
-            yield _row({name: cells[name][number] for name in names}, columns, is_there=is_there)
+        for number, (is_there, path) in enumerate(zip(there, paths, strict=True)):
+            row = _row({name: cells[name][number] for name in names}, columns, is_there=is_there)
+            yield row._replace(path=path or "") if is_there else row
 
 
 def _row(cells: Mapping[str, Any], columns: Columns, *, is_there: bool) -> Row:
@@ -93,7 +96,7 @@ def _row(cells: Mapping[str, Any], columns: Columns, *, is_there: bool) -> Row:
         except ValueError as error:
             texts[name], reject, detail = "", "bad_label", f"{name}: {error}"
     speaker = texts[columns.speaker] if columns.speaker else ""
-    return Row(speaker, {name: texts[name] for name in columns.labels if texts[name]}, reject, detail)
+    return Row(speaker, {name: texts[name] for name in columns.labels if texts[name]}, reject, detail, "")
 
 
 def _text(value: Any, classes: Sequence[str] | None) -> str:
@@ -132,9 +135,19 @@ def _has_child(kind: "DataType", name: str) -> bool:
 
 
 def _is_audio(kind: "DataType") -> bool:
-    from pyarrow.types import is_binary, is_large_binary
+    from pyarrow import types
 
-    return _has_child(kind, "bytes") or is_binary(kind) or is_large_binary(kind)
+    def holds_bytes(one: "DataType") -> bool:
+        return bool(types.is_binary(one) or types.is_large_binary(one))
+
+    if not _has_child(kind, "bytes"):
+        return holds_bytes(kind)
+    children = {field.name: field.type for field in kind}
+    path = children.get("path")
+    # A column in which all are null may have no type.
+    return (holds_bytes(children["bytes"]) or types.is_null(children["bytes"])) and (
+        path is None or bool(types.is_string(path) or types.is_large_string(path) or types.is_null(path))
+    )
 
 
 def _is_scalar(kind: "DataType") -> bool:

@@ -76,10 +76,14 @@ def read_class_labels(root: str, path: str) -> Ontology:
     """
     where, text = _text(root, path, key="class_labels")
     rows = csv.DictReader(io.StringIO(text), restval="")
+    try:
+        listed = list(rows)
+    except csv.Error as error:  # Such as a cell of over 131,072 characters, where a quote was lost.
+        raise InputError(f"{where} is not a CSV file: {error}; get it again") from error
     if not {"mid", "display_name"} <= set(rows.fieldnames or ()):
         has = ", ".join(rows.fieldnames or ()) or "none"
         raise InputError(f"{where} has columns {has}, not index, mid, display_name; get it again")
-    return Ontology(where, {row["mid"]: row["display_name"] for row in rows}, {})
+    return Ontology(where, {row["mid"]: row["display_name"] for row in listed}, {})
 
 
 def _text(root: str, path: str, *, key: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.beam.corpora.containers import LocalFile, Recent, check_splits, wanted_split
+from pipelines.beam.corpora.lists import read_text
 from pipelines.beam.corpora.reader import About, Item, Recording, wrong_layout
 from pipelines.beam.corpora.tfds_features import (
     Columns,
@@ -24,9 +25,11 @@ from pipelines.beam.corpora.tfds_features import (
     name_classes,
     parse_record,
 )
+from pipelines.beam.corpora.tfds_info import Info, parse_info, split_files
 from pipelines.beam.corpora.tfrecord import read_record, record_starts
 from trillsson.audio import RejectError
 from trillsson.config import TfdsCorpus
+from trillsson.digests import SHORT, digest_of
 from trillsson.errors import InputError
 from trillsson.storage import FileInfo, join, open_storage
 
@@ -53,30 +56,42 @@ class _Indexed:
     starts: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class _Version:
+    """What the small files of a version say: its features, and the rows that are announced in each wanted file."""
+
+    columns: Columns
+    rows: Mapping[str, int]
+
+
 class TfdsReader:
     """Reads a `TfdsCorpus`: each row of each TFRecord file is an item.
 
     Speaker and labels lie in the record beside the audio, so the launcher, which reads no record, does not know
     them: `items` leaves them empty and `open` fills them in. On a worker a remote file is copied once, whole, and the
-    last two are kept; a local one is read in place.
+    last two are kept; a local one is read in place. What features.json and the names of classes say decides the
+    labels, so an item's stamp is its file's, a `+`, and a digest of those.
     """
 
     def __init__(self, spec: TfdsCorpus) -> None:
         self._spec = spec
         self._root = open_storage(spec.path).uri
         self._files: Recent[tuple[str, str], _Indexed] = Recent(2)
-        self._columns: Recent[str, Columns] = Recent(1)
+        self._versions: Recent[tuple[str, str], _Version] = Recent(1)
 
     def items(self) -> Iterator[Item]:
         library()
         folder, files = self._find()
-        info = self._json(f"{folder}/{INFO}")
+        shards = sorted(self._shards(folder))
         self._load_columns(folder)  # What does not fit ends the run here, not on a worker.
-        shards = sorted(self._shards(folder, info))
         if not sum(rows for _, rows, _ in shards):
             raise InputError(f"{join(self._root, folder)} has no rows in the splits that are wanted; correct `splits`")
+        meaning = self._meaning(folder, files)
         for path, rows, split in shards:
-            yield from _rows(folder, path, rows, split, files.get(path))
+            file = files.get(path)
+            if file and file.size and not rows:
+                raise _more_rows(join(self._root, path), announced=0)
+            yield from _rows(folder, path, rows, split, file and file._replace(stamp=f"{file.stamp}+{meaning}"))
 
     @property
     def opening(self) -> Mapping[str, Any]:
@@ -85,11 +100,14 @@ class TfdsReader:
     def open(self, item: Item, cache: Path) -> Recording:
         del cache  # It is emptied after each item, and the file serves many.
         folder = item.path.removesuffix("/" + item.key.rpartition("/")[0])
-        columns = self._columns.get(folder, lambda: self._load_columns(folder))
-        return parse_record(self._record(item), columns, split=item.split)
+        meaning = item.stamp.rpartition("+")[2]
+        version = self._versions.get((folder, meaning), lambda: self._load(folder))
+        return parse_record(self._record(item, version.rows.get(item.path)), version.columns, split=item.split)
 
-    def _record(self, item: Item) -> bytes:
+    def _record(self, item: Item, announced: int | None) -> bytes:
         indexed = self._files.get((item.path, item.stamp), lambda: self._index(item.path))
+        if announced is not None and len(indexed.starts) > announced:
+            raise _more_rows(join(self._root, item.path), announced=announced, found=len(indexed.starts))
         if item.row >= len(indexed.starts):
             raise RejectError("truncated", f"{len(indexed.starts)} records of {item.path} can be read")
         return read_record(indexed.file.path, int(indexed.starts[item.row]))
@@ -123,38 +141,40 @@ class TfdsReader:
         newest = max(versions, key=lambda text: tuple(map(int, text.split("."))))
         return "/".join(filter(None, [name, chosen, newest])), files
 
-    def _shards(self, folder: str, info: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
+    def _shards(self, folder: str) -> Iterator[tuple[str, int, str]]:
         """Yields path, rows and split of every file that is wanted."""
-        where = join(self._root, folder)
-        kind = info.get("fileFormat") or "tfrecord"
-        if kind != "tfrecord":
-            raise InputError(f"{where} holds {kind} files; prepare it with file_format tfrecord, which is read here")
-        splits = sorted(info.get("splits", []), key=lambda split: str(split["name"]))
-        check_splits(self._spec.splits, (split["name"] for split in splits), where=where)
-        for split in splits:
-            word = wanted_split(split["name"], self._spec.splits, where=where)
-            if word is None:
-                continue
-            if "shardLengths" not in split:
-                raise InputError(f"{where}/{INFO} has no shardLengths for {split['name']}; prepare the data set anew")
-            template = library().core.ShardedFileTemplate(
-                data_dir=folder,
-                template=split.get("filepathTemplate", ""),
-                dataset_name=info["name"],
-                split=split["name"],
-                filetype_suffix=kind,
+        where, info = join(self._root, folder), self._info(folder)
+        if info.format != "tfrecord":
+            raise InputError(
+                f"{where} holds {info.format} files; prepare it with file_format tfrecord, which is read here"
             )
-            lengths = split["shardLengths"]
-            for number, rows in enumerate(lengths):
-                name = template.relative_filepath(shard_index=number, num_shards=len(lengths))
-                yield f"{folder}/{name}", int(rows), word
+        splits = sorted(info.splits, key=lambda split: split.name)
+        check_splits(self._spec.splits, (split.name for split in splits), where=where)
+        for split in splits:
+            word = wanted_split(split.name, self._spec.splits, where=where)
+            if word is not None:
+                for name, rows in split_files(info, split, where=f"{where}/{INFO}"):
+                    yield f"{folder}/{name}", rows, word
+
+    def _info(self, folder: str) -> Info:
+        return parse_info(self._json(f"{folder}/{INFO}"), where=join(self._root, f"{folder}/{INFO}"))
+
+    def _load(self, folder: str) -> _Version:
+        return _Version(self._load_columns(folder), {path: rows for path, rows, _ in self._shards(folder)})
 
     def _load_columns(self, folder: str) -> Columns:
-        storage, where = open_storage(self._root), join(self._root, folder)
+        where = join(self._root, folder)
         columns = choose_columns(self._spec, self._json(f"{folder}/features.json"), where=where)
-        texts = {name: storage.read(f"{folder}/{name}.labels.txt") for name in class_features(columns)}
-        name_classes(columns, {name: text.decode() for name, text in texts.items() if text is not None}, where=where)
+        texts = {name: read_text(self._root, f"{folder}/{name}.labels.txt") for name in class_features(columns)}
+        name_classes(columns, {name: text for name, text in texts.items() if text is not None}, where=where)
         return columns
+
+    def _meaning(self, folder: str, files: Mapping[str, FileInfo]) -> str:
+        """Returns a digest of the small files that decide what a record's values mean."""
+        names = re.compile(rf"{re.escape(folder)}/(features\.json|[^/]+\.labels\.txt)")
+        wanted = [path for path in files if names.fullmatch(path)]
+        known = [(data or b"").decode("utf-8", "replace") for data in open_storage(self._root).read_many(wanted)]
+        return digest_of([path.rpartition("/")[2] for path in wanted] + known)[:SHORT]
 
     def _json(self, path: str) -> Any:
         data = open_storage(self._root).read(path)
@@ -162,7 +182,7 @@ class TfdsReader:
             raise InputError(f"{join(self._root, path)} does not exist; prepare the data set anew")
         try:
             return json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{join(self._root, path)} is not JSON: {error}; prepare the data set anew") from error
 
 
@@ -175,3 +195,9 @@ def _rows(folder: str, path: str, rows: int, split: str, file: FileInfo | None) 
             yield Item(key=key, path=path, size=0, stamp="", split=split, row=row, reject="missing", detail=detail)
         else:
             yield Item(key=key, path=path, size=file.size // rows, stamp=file.stamp, split=split, row=row)
+
+
+def _more_rows(where: str, *, announced: int, found: int | None = None) -> InputError:
+    """Returns the error of a file of which rows would be left out: a version whose files are not of one making."""
+    held = "more" if found is None else str(found)
+    return InputError(f"{where} holds {held} rows, and {INFO} announces {announced}; prepare the data set anew")

@@ -63,7 +63,9 @@ def choose_columns(spec: TfdsCorpus, features_json: Any, *, where: str) -> Colum
     """
     tfds = library()
     try:
-        known = tfds.features.FeatureConnector.from_json(features_json)
+        known = tfds.features.FeatureConnector.from_json(_object(features_json))
+        if not isinstance(known, tfds.features.FeaturesDict):
+            raise TypeError(f"it describes one {type(known).__name__}, not named features")
     except (ImportError, AttributeError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"features.json of {where} cannot be read: {reason}; prepare the data set anew") from error
@@ -132,6 +134,12 @@ def parse_record(data: bytes, columns: Columns, *, split: str) -> Recording:
         split=split,
         labels={name: label for name in columns.labels if (label := text(name))},
     )
+
+
+def _object(content: Any) -> Mapping[str, Any]:
+    if not isinstance(content, dict):
+        raise TypeError(f"it holds {type(content).__name__}, not an object")
+    return content
 
 
 def _is_tensor(feature: Any, *, ranks: Collection[int]) -> bool:

@@ -94,6 +94,19 @@ def test_items(corpus: AudioSetCorpus) -> None:
     assert {item.detail for item in items[1:3]} == {"balanced_train_segments.csv lists it; there is no such audio"}
 
 
+def test_a_file_that_two_segments_could_be(corpus: AudioSetCorpus) -> None:
+    with (Path(corpus.path) / "balanced_train_segments.csv").open("a") as file:
+        file.write('--4gqARaEJE, 20.000, 30.000, "/m/09x0r"\n')
+    detail = "several segments of its video are listed: name files <id>_<start>, or set cut: false"
+    found = [(item.reject, item.detail) for item in read(corpus) if item.reject != "missing"]
+    assert found == [("ambiguous", detail)] * 2
+    whole = read(corpus.model_copy(update={"cut": False}))
+    assert [item.key for item in whole if not item.reject] == ["--4gqARaEJE_0_10000", "--4gqARaEJE_20000_30000"]
+    named = with_audio(Path(corpus.path), "audio/--4gqARaEJE_0.wav", "audio/--4gqARaEJE_20.wav")
+    (Path(corpus.path) / "audio/--4gqARaEJE.wav").unlink()
+    assert len([item for item in read(named) if not item.reject]) == 2
+
+
 def test_audio_that_appears_later_keeps_its_key(corpus: AudioSetCorpus) -> None:
     before = read(corpus)
     after = read(with_audio(Path(corpus.path), "audio/YZZxiSHvaVU.wav"))
@@ -326,3 +339,12 @@ def test_a_config_that_cannot_be(
 ) -> None:
     with pytest.raises(InputError, match=message):
         parse_corpus(kind="audioset", path="x", **options)
+
+
+def test_a_cell_of_class_labels_that_is_too_long(corpus: AudioSetCorpus) -> None:
+    path = Path(corpus.path) / "class_labels_indices.csv"
+    path.write_text(f'index,mid,display_name\n0,/m/09x0r,"{"x" * 131_073}"\n')
+    told = AudioSetCorpus.model_validate({**corpus.model_dump(), "labels": ("Speech",), "class_labels": path.name})
+    message = rf"^{path} is not a CSV file: field larger than field limit \(131072\); get it again$"
+    with pytest.raises(InputError, match=message):
+        read(told)

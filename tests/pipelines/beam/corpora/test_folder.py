@@ -106,6 +106,21 @@ def test_rows_may_be_json_lines(tones: FolderCorpus, table: Callable[..., Folder
         ("[]", r"labels\.jsonl line 2 is no object with a string `path`; mend it"),
         ('{"path": 1}', r"labels\.jsonl line 2 is no object with a string `path`; mend it"),
         ('{"path": "a.wav", "x": [1]}', r"labels\.jsonl line 2 has \[1\] in 'x'; give a string, a number or a bool"),
+        ('{"path": ""}', r"labels\.jsonl line 2 names no file; give its path or remove the row$"),
+        (
+            '{"path": "a.wav", "x": "\\ud800"}',
+            r"labels\.jsonl line 2 has '\\ud800' in 'x', which is half a surrogate pair; mend it$",
+        ),
+        (
+            '{"path": "\\ud800"}',
+            r"labels\.jsonl line 2 has '\\ud800' in 'path', which is half a surrogate pair; mend it$",
+        ),
+        (
+            '{"path": "a.wav", "\\ud800": 1}',
+            r"labels\.jsonl line 2 has a key that is half a surrogate pair; mend it$",
+        ),
+        ("1" * 5_000, r"labels\.jsonl line 2 is not JSON: Exceeds the limit .*; mend it$"),
+        ("[" * 100_000, r"labels\.jsonl line 2 is not JSON: maximum recursion depth exceeded.*; mend it$"),
         ('{"path": "./ann/00.wav"}', r"labels\.jsonl line 2 names 'ann/00\.wav' a second time; keep one row a file"),
     ],
 )
@@ -136,6 +151,22 @@ def test_a_row_without_a_file_is_a_reject(tones: FolderCorpus, edit_csv: EditCsv
     edit_csv(lambda rows: rows.append({**rows[0], "path": "ann/99.wav"}))
     (reject,) = [each for each in items_of(tones) if each.reject]
     assert (reject.key, reject.reject, reject.detail) == ("ann/99.wav", "missing", "labels.csv has a row for it")
+
+
+@pytest.mark.parametrize("path", ["b", "c.txt"])
+def test_a_row_whose_path_is_no_audio_is_a_reject(tones: FolderCorpus, edit_csv: EditCsv, path: str) -> None:
+    (Path(tones.path) / "c.txt").touch()
+    edit_csv(lambda rows: rows.append({**rows[0], "path": path}))
+    (reject,) = [each for each in items_of(tones) if each.reject]
+    assert (reject.key, reject.reject, reject.detail) == (path, "missing", "labels.csv has a row for it")
+
+
+@pytest.mark.parametrize("path", ["", " "])
+def test_a_row_without_a_path(tones: FolderCorpus, edit_csv: EditCsv, path: str) -> None:
+    edit_csv(lambda rows: rows.append({**rows[0], "path": path}))
+    message = r"labels\.csv line 26 names no file; give its path or remove the row$"
+    with pytest.raises(InputError, match=message):
+        items_of(tones)
 
 
 def test_a_file_without_a_row_is_a_reject(tones: FolderCorpus, edit_csv: EditCsv) -> None:
@@ -174,6 +205,33 @@ def test_a_row_with_too_many_cells(tones: FolderCorpus) -> None:
         file.write("ann/98.wav,a,b,c,d,e\n")
     with pytest.raises(InputError, match="line 26 has more cells than the header"):
         items_of(tones)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (",path,e", "has no name for its first column; a file's path comes first, such as path,speaker"),
+        ("path,,e", "has a column without a name; give each its own name"),
+        ("path,e,e", "has 2 columns 'e'; give each its own name"),
+    ],
+)
+def test_columns_that_cannot_be_told_apart(tones: FolderCorpus, header: str, message: str) -> None:
+    (Path(tones.path) / "labels.csv").write_text(f"{header}\n0,ann/00.wav,1\n")
+    with pytest.raises(InputError, match=rf"labels\.csv {message}$"):
+        items_of(tones)
+
+
+def test_a_cell_that_is_too_long(tones: FolderCorpus) -> None:
+    (Path(tones.path) / "labels.csv").write_text(f"path,speaker,split\nann/00.wav,{'x' * 131_073},a\n")
+    with pytest.raises(
+        InputError, match=r"labels\.csv is not a UTF-8 CSV file: field larger than field limit .*; mend"
+    ):
+        items_of(tones)
+
+
+def test_ends_of_lines_of_other_kinds_stay_in_a_string(table: Callable[..., FolderCorpus]) -> None:
+    corpus = table('{"path": "bob/01.flac", "text": "one\u2028two\x85three"}\r')
+    assert items_of(corpus)[1].labels == {"text": "one\u2028two\x85three"}
 
 
 def test_a_table_without_rows(tones: FolderCorpus) -> None:

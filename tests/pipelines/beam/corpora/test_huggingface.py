@@ -6,6 +6,7 @@ It was `Dataset.to_parquet` and `DatasetDict.save_to_disk` of columns `Audio(sam
 
 import io
 import json
+import os
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -240,10 +241,25 @@ def test_a_row_may_name_a_file_beside_it(tmp_path: Path, path: str, place: str) 
     assert reader.open(next(reader.items()), tmp_path).audio == tmp_path / place / "a.wav"
 
 
-@pytest.mark.parametrize("path", ["/home/me/a.wav", "../a.wav", "https://a.b/a.wav", "none.wav"])
+def test_a_file_that_a_row_names_is_in_its_stamp(tmp_path: Path) -> None:
+    rows = [row(number, audio={"bytes": None, "path": f"{number}.wav"}) for number in range(2)]
+    write_parquet(tmp_path / "data/train.parquet", rows)
+    before = items_of(tmp_path)
+    own = str((tmp_path / "data/train.parquet").stat().st_mtime_ns)
+    assert [item.stamp for item in before] == [own, own]
+    (tmp_path / "1.wav").write_bytes(wav(1))
+    os.utime(tmp_path / "1.wav", ns=(1, 1_234_567_890))
+    reader = reader_of(tmp_path)
+    after = list(reader.items())
+    assert [item.stamp for item in after] == [own, f"{own}+1234567890"]
+    assert reader.open(after[1], tmp_path).audio == tmp_path / "1.wav"
+
+
+@pytest.mark.parametrize("path", ["/home/me/a.wav", "../a.wav", "https://a.b/a.wav", "none.wav", "folder"])
 def test_a_file_that_is_not_beside_it(tmp_path: Path, path: str) -> None:
     write_parquet(tmp_path / "corpus/train.parquet", [row(0, audio={"bytes": None, "path": path})])
     (tmp_path / "a.wav").write_bytes(wav(0))
+    (tmp_path / "corpus/folder").mkdir()
     reader = reader_of(tmp_path / "corpus")
     message = f"^missing: the row has no bytes, and its path '{path}' is not below the corpus$"
     with pytest.raises(RejectError, match=message):
@@ -366,6 +382,46 @@ def test_another_layout(tmp_path: Path) -> None:
         items_of(tmp_path)
     with pytest.raises(InputError, match=rf"{start} that match files en/\*; {found}"):
         items_of(tmp_path, files=("en/*",))
+
+
+@pytest.mark.parametrize("kind", ["bytes: int32, path: string", "bytes: binary, path: int32"])
+def test_audio_whose_parts_are_of_other_types(tmp_path: Path, kind: str) -> None:
+    types = {"int32": pa.int32(), "string": pa.string(), "binary": pa.binary()}
+    parts = [(name, types[word]) for name, word in (part.split(": ") for part in kind.split(", "))]
+    write_parquet(tmp_path / "train.parquet", [{"audio": None}], pa.schema([("audio", pa.struct(parts))]))
+    message = (
+        f"^column 'audio' of {tmp_path}/train.parquet is struct<{kind}>; name one of struct<bytes, path> or binary$"
+    )
+    with pytest.raises(InputError, match=message):
+        items_of(tmp_path)
+
+
+def test_text_that_is_not_utf8(tmp_path: Path) -> None:
+    text = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"], pa.binary()).buffers())
+    audio = pa.array([{"bytes": wav(0), "path": None}], AUDIO)
+    pq.write_table(pa.table({"audio": audio, "text": text}), tmp_path / "train.parquet")
+    message = f"^{tmp_path}/train.parquet cannot be read: 'utf-8' codec can't decode byte 0xff .*; get it again$"
+    with pytest.raises(InputError, match=message):
+        items_of(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", '{"_data_files": ['])
+def test_a_state_that_is_cut(tmp_path: Path, text: str) -> None:
+    save_to_disk(tmp_path / "train", [[row(0)]])
+    save_to_disk(tmp_path / "test", [[row(1)]])
+    (tmp_path / "test/state.json").write_text(text)
+    with pytest.raises(InputError, match=f"^{tmp_path}/test/state.json is not JSON: .*; get it again$"):
+        items_of(tmp_path)
+
+
+def test_a_split_that_is_named_and_has_no_state(tmp_path: Path) -> None:
+    save_to_disk(tmp_path / "train", [[row(0)]])
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    message = f"^{tmp_path}/dataset_dict.json names split 'test', and test/state.json does not exist; get it again$"
+    with pytest.raises(InputError, match=message):
+        items_of(tmp_path)
+    assert len(items_of(tmp_path, splits={"train": "train"})) == 1
+    assert len(items_of(tmp_path, files=("train/*",))) == 1
 
 
 @pytest.mark.parametrize("name", ["train.parquet", "data-00000-of-00001.arrow"])

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -97,10 +98,11 @@ def test_every_row_of_every_shard_is_an_item(tmp_path: Path) -> None:
         key="tiny-train.tfrecord-00000-of-00002/000001",
         path=TRAIN,
         size=state.st_size // 2,  # the file has two rows
-        stamp=str(state.st_mtime_ns),
+        stamp=items[3].stamp,
         split="train",
         row=1,
     )
+    assert re.fullmatch(rf"{state.st_mtime_ns}\+[0-9a-f]{{16}}", items[3].stamp)
 
 
 def test_open_brings_samples_speaker_and_labels(tmp_path: Path) -> None:
@@ -330,6 +332,69 @@ def test_names_of_classes_that_do_not_match(tmp_path: Path) -> None:
     (tmp_path / FOLDER / "label.labels.txt").write_text("NEU\n")
     with pytest.raises(InputError, match=f"^label.labels.txt of {tmp_path}/tiny/1.0.0: .*; prepare the data set anew$"):
         list(reader_of(tmp_path).items())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "part"),
+    [
+        ("dataset_info.json", "[]", "the whole: Input should be a valid dictionary or instance of Info"),
+        ("dataset_info.json", '{"name": "tiny", "splits": null}', "splits: Input should be a valid tuple"),
+        ("dataset_info.json", '{"name": "tiny", "splits": [{}]}', "splits.0.name: Field required"),
+        (
+            "dataset_info.json",
+            '{"name": "tiny", "splits": [{"name": "train", "shardLengths": ["many"]}]}',
+            "splits.0.shardLengths.0: Input should be a valid integer, unable to parse string as an integer",
+        ),
+        ("dataset_info.json", "[" * 100_000, "is not JSON: "),
+        (
+            "dataset_info.json",
+            '{"name": "tiny", "splits": [{"name": "train", "shardLengths": ["1"], "filepathTemplate": "{BAD}"}]}',
+            "has filepathTemplate '{BAD}' of train, which names no file",
+        ),
+        ("features.json", '"x"', "cannot be read: it holds str, not an object"),
+        ("label.labels.txt", b"\xff\n", "is not UTF-8 text: "),
+    ],
+)
+def test_small_files_that_are_damaged(tmp_path: Path, name: str, text: str | bytes, part: str) -> None:
+    prepare(tmp_path)
+    (tmp_path / FOLDER / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(InputError, match=re.escape(part)) as caught:
+        list(reader_of(tmp_path).items())
+    assert name in str(caught.value)
+    assert str(tmp_path / FOLDER) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["label.labels.txt", "features.json"])
+def test_what_decides_labels_is_in_the_stamps(tmp_path: Path, name: str) -> None:
+    prepare(tmp_path)
+    before = next(reader_of(tmp_path).items())
+    path = tmp_path / FOLDER / name
+    path.write_text(path.read_text().replace("HAP", "SAD") + "\n")
+    after = next(reader_of(tmp_path).items())
+    assert before.stamp.partition("+")[0] == after.stamp.partition("+")[0]
+    assert before.stamp != after.stamp
+
+
+def test_new_names_of_classes_reach_a_worker_that_knows_the_old(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    reader = reader_of(tmp_path)
+    assert opened(reader, tmp_path)[0].labels["label"] == "HAP"
+    (tmp_path / FOLDER / "label.labels.txt").write_text("NEU\nSAD\n")
+    assert opened(reader, tmp_path)[0].labels["label"] == "SAD"
+
+
+@pytest.mark.parametrize(("announced", "held"), [("2", "3"), ("0", "more")])
+def test_a_file_with_more_rows_than_are_announced(tmp_path: Path, announced: str, held: str) -> None:
+    prepare(tmp_path)
+    info = tmp_path / FOLDER / "dataset_info.json"
+    content = json.loads(info.read_text())
+    content["splits"][0]["shardLengths"] = [announced]
+    info.write_text(json.dumps(content))
+    file = tmp_path / FOLDER / "tiny-train.tfrecord-00000-of-00001"
+    message = f"^{file} holds {held} rows, and dataset_info.json announces {announced}; prepare the data set anew$"
+    with pytest.raises(InputError, match=message):
+        opened(reader_of(tmp_path), tmp_path)
 
 
 def test_a_file_that_is_announced_and_absent(tmp_path: Path) -> None:
