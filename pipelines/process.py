@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -20,9 +21,11 @@ R = TypeVar("R")
 
 
 def settle_environment() -> None:
-    """Keeps tf.keras at Keras 3, which importing tensorflow-transform would undo, and TensorFlow quiet."""
+    """Keeps tf.keras at Keras 3, which importing tensorflow-transform would undo, and TensorFlow and Beam quiet."""
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Every worker process of the local runner warns that it has no folder for what nobody has registered.
+    logging.getLogger("apache_beam.runners.portability.local_job_service").setLevel(logging.ERROR)
 
 
 def as_task(step: Callable[P, R]) -> Callable[P, R]:
