@@ -54,13 +54,14 @@ clean: ## remove the environment and the tools' caches; work/ and registry/ stay
 	rm -rf "$(VENV)" build trillsson.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Made last: an install that was cut short is begun again.
+# Made last: an install that was cut short is begun again. The lock is whole, so nothing is resolved: pip 23 takes a
+# requirement with an extra for one without a pin as soon as there is a newer version.
 $(READY): requirements/dev.lock setup.py
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
 		{ echo "make: Python 3.11 is needed and $(or $(PYTHON),none) was found; name it with PYTHON=..." >&2; exit 2; }
 	@echo "Installing the locked dependencies into $(VENV): a few minutes, 4 GB"
 	@"$(PYTHON)" -m venv --clear "$(VENV)"
-	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.lock
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
