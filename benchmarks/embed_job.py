@@ -43,9 +43,10 @@ from trillsson.config import (
 )
 from trillsson.datasets import open_dataset
 from trillsson.embedder import Windows
-from trillsson.records import EmbeddingRecord, decode_audio, encode_embedding, read_shard
+from trillsson.records import EmbeddingRecord, decode_audio, encode_embedding
 from trillsson.students import build_student
 from trillsson.teachers import open_embedder
+from trillsson.tfrecords import read_tfrecords
 from trillsson.training.export import save_model
 
 SECONDS = 10
@@ -118,7 +119,7 @@ def windows_of(audio: str) -> Windows:
     """Returns all windows of a dataset."""
     with tempfile.TemporaryDirectory() as cache:
         shards = open_dataset(audio, "audio").shards
-        clips = [decode_audio(data) for shard in shards for data in read_shard(shard.fetch(Path(cache)))]
+        clips = [decode_audio(data) for shard in shards for data in read_tfrecords(shard.fetch(Path(cache)))]
     return np.concatenate([frame(clip.audio, Framing()) for clip in clips])
 
 
@@ -263,7 +264,7 @@ def textbook(audio: str, spec: EmbedderSpec, workdir: str) -> None:
 def _clips(audio: str) -> Iterator[tuple[str, Windows]]:
     with tempfile.TemporaryDirectory() as cache:
         for shard in open_dataset(audio, "audio").shards:
-            for data in read_shard(shard.fetch(Path(cache))):
+            for data in read_tfrecords(shard.fetch(Path(cache))):
                 clip = decode_audio(data)
                 yield clip.key, frame(clip.audio, Framing())
 

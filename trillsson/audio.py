@@ -3,6 +3,7 @@
 Samples are float32 in [-1, 1]; stored samples are little-endian int16, 32,768 to one.
 """
 
+import posixpath
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,6 +27,7 @@ EXTENSIONS = frozenset(
 
 UNSUPPORTED = frozenset({".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".ape", ".wv"})
 """Extensions of audio that it does not read: such a file is a reject, not something that is no audio."""
+
 _PCM_SCALE = 32_768.0
 
 
@@ -36,6 +38,16 @@ class RejectError(Exception):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+def is_audio(path: str) -> bool:
+    """Tells by its name whether a file is audio, of a kind that can be read or not."""
+    return posixpath.splitext(path)[1].lower() in EXTENSIONS | UNSUPPORTED and not is_leftover(path)
+
+
+def is_leftover(path: str) -> bool:
+    """Tells whether a file is what macOS leaves in archives beside each file: `._<name>`, which holds no audio."""
+    return posixpath.basename(path).startswith("._")
 
 
 def clip_starts(samples: int) -> range:

@@ -9,8 +9,9 @@ from trillsson.config import Framing
 from trillsson.datasets import Dataset, StoredShard, embedding_identity, open_dataset, shard_id
 from trillsson.embedder import Embeddings
 from trillsson.errors import InputError, IntegrityError
-from trillsson.records import AudioRecord, Clip, IndexedClip, decode_audio, decode_embedding, read_shard
+from trillsson.records import AudioRecord, Clip, IndexedClip, decode_audio, decode_embedding
 from trillsson.storage import join
+from trillsson.tfrecords import read_tfrecords
 
 ClipT = TypeVar("ClipT", bound=Clip)
 
@@ -97,13 +98,13 @@ def read_pair(shards: ShardPair, *, cache: Path) -> Iterator[tuple[IndexedClip, 
 
 def read_heard(shards: ShardPair, *, cache: Path) -> Iterator[tuple[AudioRecord, Embeddings]]:
     """Yields the same as `read_pair`, with the clips' samples."""
-    return _zipped(map(decode_audio, read_shard(shards.audio.fetch(cache))), shards, cache=cache)
+    return _zipped(map(decode_audio, read_tfrecords(shards.audio.fetch(cache))), shards, cache=cache)
 
 
 def _zipped(clips: Iterator[ClipT], shards: ShardPair, *, cache: Path) -> Iterator[tuple[ClipT, Embeddings]]:
     rejected = {reject.key for reject in shards.embeddings.rejects()}
     wanted = (clip for clip in clips if clip.key not in rejected)
-    for data in read_shard(shards.embeddings.fetch(cache)):
+    for data in read_tfrecords(shards.embeddings.fetch(cache)):
         record = decode_embedding(data)
         clip = next(wanted, None)
         if clip is None or clip.key != record.key:

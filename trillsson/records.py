@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from trillsson.digests import SHORT, canonical_json
 from trillsson.embedder import Embeddings
 from trillsson.errors import IntegrityError
 from trillsson.storage import Storage, explain_os_errors
-from trillsson.tfrecords import Part, TFRecordWriter, decode_example, encode_example, join_parts, read_tfrecords
+from trillsson.tfrecords import Part, TFRecordWriter, decode_example, encode_example, join_parts
 
 SCHEMA_VERSION = 2
 _LABEL = "label/"
@@ -101,17 +100,6 @@ def decode_audio(data: bytes) -> AudioRecord:
     return AudioRecord(**vars(clip), audio=from_pcm16(pcm))
 
 
-def index_clip(data: bytes) -> IndexedClip:
-    """Returns the index's entry of an audio record.
-
-    Raises:
-        IntegrityError: the bytes are no audio record.
-    """
-    features = _strings(data)
-    digest = features.get("audio/sha256", b"").decode()
-    return IndexedClip(**vars(_clip(features)), samples=len(features.get("audio/pcm16", b"")) // 2, sha256=digest)
-
-
 def encode_index(clips: Iterable[IndexedClip]) -> bytes:
     """Writes the index of an audio shard: one JSON object a line, in the order of the records."""
     return b"".join(canonical_json({**vars(clip), "labels": dict(clip.labels)}) + b"\n" for clip in clips)
@@ -182,12 +170,3 @@ def write_shard(storage: Storage, shard_id: str, records: Iterable[bytes | tuple
         written = writer.sha256.hexdigest()
         storage.create_from(shard_path(shard_id, written), draft)  # False: the same bytes are there already
         return written
-
-
-def read_shard(path: Path) -> Iterator[bytes]:
-    """Yields the serialised records of a local TFRecord file, in order.
-
-    Raises:
-        IntegrityError: the file is cut short or its checksums do not match.
-    """
-    return read_tfrecords(path)

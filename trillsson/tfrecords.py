@@ -6,6 +6,7 @@ name to a feature, here a list of bytes or of int64 (TensorFlow, `core/example/f
 """
 
 import hashlib
+import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -79,6 +80,43 @@ def read_tfrecords(path: Path) -> Iterator[bytes]:
             if len(data) < length or len(tail) < _TAIL.size or _TAIL.unpack(tail)[0] != _masked(data):
                 raise _damaged(path)
             yield data
+
+
+def record_starts(path: Path) -> NDArray[np.int64]:
+    """Returns the offset in bytes of each whole record of a TFRecord file: `[records]`. Seeks over the data.
+
+    Where the file is cut or damaged, it ends at the last record that can be reached.
+    """
+    with path.open("rb", buffering=0) as file:
+        return np.fromiter(_starts(file.fileno()), np.int64)
+
+
+def read_record(path: Path, start: int) -> bytes | None:
+    """Returns the data of the record at an offset in bytes that `record_starts` gave, or None if it is damaged."""
+    with path.open("rb", buffering=0) as file:
+        length = _length(file.fileno(), start)
+        data = os.pread(file.fileno(), (length or 0) + _TAIL.size, start + _HEAD.size)
+    whole = length is not None and len(data) == length + _TAIL.size
+    return data[:length] if whole and _TAIL.pack(_masked(data[:length])) == data[length:] else None
+
+
+def _starts(file: int) -> Iterator[int]:
+    size, start = os.fstat(file).st_size, 0
+    while (length := _length(file, start)) is not None:
+        end = start + _HEAD.size + length + _TAIL.size
+        if end > size:
+            return
+        yield start
+        start = end
+
+
+def _length(file: int, start: int) -> int | None:
+    """Length of the record at `start`, or None if there is no whole header."""
+    head = os.pread(file, _HEAD.size, start)
+    if len(head) < _HEAD.size:
+        return None
+    length, check = _HEAD.unpack(head)
+    return int(length) if check == _masked(head[:8]) else None
 
 
 def encode_example(features: Mapping[str, Part | tuple[int, ...]]) -> tuple[Part, ...]:

@@ -14,9 +14,10 @@ from trillsson.config import EmbedderSpec, Embedding, Framing
 from trillsson.datasets import Reject, Shard, ShardSummary, StoredShard, commit_shard
 from trillsson.embedder import Embedder
 from trillsson.errors import TransientError
-from trillsson.records import EmbeddingRecord, decode_audio, encode_embedding, read_shard, write_shard
+from trillsson.records import EmbeddingRecord, decode_audio, encode_embedding, write_shard
 from trillsson.storage import open_storage
 from trillsson.teachers import fingerprint, open_embedder
+from trillsson.tfrecords import read_tfrecords
 
 BATCH_TOLERANCE = 1e-3
 """How far an embedding may differ for the same window in another batch, as a share of its largest value. Float32 on a
@@ -70,10 +71,13 @@ class EmbedMaker:
         Raises:
             TransientError: it is another than the launcher found.
         """
+        self._batcher = self._load()
+
+    def _load(self) -> Batcher:
         embedder: Embedder = open_embedder(self._how.embedder, self._how.framing)
         if fingerprint(self._how.embedder) != self._how.fingerprint:
             raise TransientError(f"the {self._how.embedder.kind} embedder changed while the job ran; run again")
-        self._batcher = Batcher(embedder, tolerance=BATCH_TOLERANCE)
+        return Batcher(embedder, tolerance=BATCH_TOLERANCE)
 
     def make(self, planned: EmbedTicket) -> Shard:
         """Embeds one audio shard, writes the embeddings, and commits them.
@@ -83,14 +87,13 @@ class EmbedMaker:
         Raises:
             TransientError: memory was short and no rejects are borne: nothing is committed, a rerun may succeed.
         """
-        if self._batcher is None:
-            self.setup()
+        batcher = self._batcher or self._load()
         storage = open_storage(self._root)
         rejects: list[Reject] = []
         counts = {"records": 0, "windows": 0}
 
         def records(audio: Path) -> Iterator[bytes]:
-            for outcome in prefetched(self._outcomes(audio), most=_BATCHES_AHEAD):
+            for outcome in prefetched(self._outcomes(audio, batcher), most=_BATCHES_AHEAD):
                 if isinstance(outcome, Reject):
                     self._refuse_passing(outcome)
                     rejects.append(outcome)
@@ -121,9 +124,8 @@ class EmbedMaker:
                 f"{self._how.embedding.batch_seconds:g}, or give workers more memory, and run again"
             )
 
-    def _outcomes(self, audio: Path) -> Iterator[EmbeddingRecord | Reject]:
-        assert self._batcher is not None  # noqa: S101  # `make` has called `setup`; not a check of input
-        clips = map(decode_audio, read_shard(audio))
+    def _outcomes(self, audio: Path, batcher: Batcher) -> Iterator[EmbeddingRecord | Reject]:
+        clips = map(decode_audio, read_tfrecords(audio))
         windows = self._how.embedding.windows(self._how.framing)
         together = prefetched(batches(clips, self._how.framing, windows=windows), most=_BATCHES_AHEAD)
-        return assemble(self._batcher.embed(batch) for batch in together)
+        return assemble(map(batcher.embed, together))

@@ -79,6 +79,8 @@ def _listed(spec: PrepareSpec, reader: Reader) -> Sequence[Item]:
         raise InputError(
             f"corpus {spec.name!r}: {spec.corpus.path} holds nothing of what the config asks for; add audio"
         )
+    if strange := next((item.key for item in items if not item.key.isprintable()), None):
+        raise InputError(f"{spec.corpus.path} has a file {strange!r}, whose name is not printable UTF-8; rename it")
     if len({item.key for item in items}) < len(items):
         ((key, count),) = Counter(item.key for item in items).most_common(1)
         raise InputError(f"corpus {spec.name!r}: {count} recordings are called {key!r}; rename or remove all but one")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from trillsson import bundles
+from trillsson.audio import to_pcm16
 from trillsson.bundles import ModelSpec, write_bundle_manifest
 from trillsson.config import SAMPLE_RATE, Framing
 from trillsson.datasets import (
@@ -29,9 +30,9 @@ from trillsson.records import (
     AudioRecord,
     EmbeddingRecord,
     encode_audio,
+    encode_clip,
     encode_embedding,
     encode_index,
-    index_clip,
     write_shard,
 )
 from trillsson.storage import LocalStorage
@@ -143,12 +144,12 @@ def _store_shard(
     *,
     source: Source,
     rejects: tuple[Reject, ...] = (),
-    indexed: bool = False,
+    clips: Sequence[AudioRecord] = (),
 ) -> Shard:
     storage = LocalStorage(root)
     written = write_shard(storage, name, records)
     items = len(records) + len(rejects)
-    index = encode_index(map(index_clip, records)) if indexed else b""
+    index = encode_index(encode_clip(clip, np.frombuffer(to_pcm16(clip.audio), "<i2"))[1] for clip in clips)
     digest = hashlib.sha256(index).hexdigest()
     storage.create(index_path(name, digest), index)
     summary = ShardSummary(
@@ -186,8 +187,9 @@ def store_pair() -> StorePair:
         for start in range(0, len(clips), per_shard):
             chunk = [clip.key for clip in clips[start : start + per_shard]]
             name = f"a{start}"
-            audio = [encode_audio(clip) for clip in clips[start : start + per_shard]]
-            heard.append(_store_shard(root / "audio", name, audio, source=Source(name, "1"), indexed=True))
+            cut = clips[start : start + per_shard]
+            audio = [encode_audio(clip) for clip in cut]
+            heard.append(_store_shard(root / "audio", name, audio, source=Source(name, "1"), clips=cut))
             source = Source(heard[-1].summary.sha256, "")
             last = start + per_shard >= len(clips)
             rows = [each for each in embedded if each.key in chunk or (last and each.key not in keys)]

@@ -10,8 +10,9 @@ import pytest
 from trillsson.config import Framing
 from trillsson.errors import IntegrityError
 from trillsson.pairs import DatasetPair, open_pair, read_pair
-from trillsson.records import AudioRecord, EmbeddingRecord, read_shard, write_shard
+from trillsson.records import AudioRecord, EmbeddingRecord, write_shard
 from trillsson.storage import LocalStorage
+from trillsson.tfrecords import read_tfrecords
 
 CONTENT = {"framing": Framing().model_dump(mode="json")}
 MakePair = Callable[[str, str], DatasetPair]
@@ -56,7 +57,7 @@ def test_keys_that_do_not_match(make_pair: MakePair, tmp_path: Path, keys: str, 
 def test_a_clip_without_embeddings_that_is_no_reject(make_pair: MakePair, tmp_path: Path) -> None:
     pair = make_pair("ab", "ab")
     (shards,) = pair.shards
-    one = [*read_shard(shards.embeddings.fetch(tmp_path))][:1]
+    one = [*read_tfrecords(shards.embeddings.fetch(tmp_path))][:1]
     written = write_shard(LocalStorage(Path(shards.embeddings.root)), shards.embeddings.summary.id, one)
     cut = replace(shards.embeddings, summary=shards.embeddings.summary.model_copy(update={"sha256": written}))
     with pytest.raises(IntegrityError, match=r"^embeddings of nothing stand where b does in the audio; delete "):

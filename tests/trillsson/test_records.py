@@ -9,6 +9,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trillsson.audio import to_pcm16
 from trillsson.digests import file_digest
 from trillsson.errors import IntegrityError, TransientError
 from trillsson.records import (
@@ -19,14 +20,14 @@ from trillsson.records import (
     decode_embedding,
     decode_index,
     encode_audio,
+    encode_clip,
     encode_embedding,
     encode_index,
-    index_clip,
-    read_shard,
     shard_path,
     write_shard,
 )
 from trillsson.storage import LocalStorage
+from trillsson.tfrecords import read_tfrecords
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
@@ -42,8 +43,12 @@ def record(**changes: object) -> AudioRecord:
     return AudioRecord(**{**fields, **changes})  # type: ignore[arg-type]
 
 
+def entry_of(made: AudioRecord) -> IndexedClip:
+    return encode_clip(made, np.frombuffer(to_pcm16(made.audio), "<i2"))[1]
+
+
 def test_an_entry_of_the_index_is_one_line_of_json() -> None:
-    assert encode_index([index_clip(encode_audio(record()))]) == (
+    assert encode_index([entry_of(record())]) == (
         b'{"key":"c/a.wav#0","labels":{"digit":"7"},"samples":3,'
         b'"sha256":"b66c70b0be777700929b0bc297897e498634b86a636e9108ae7beb242f11ebed","speaker":"ann","split":"train"}\n'
     )
@@ -67,7 +72,7 @@ def test_audio_round_trip(key: str, speaker: str, split: str, labels: dict[str, 
     made = record(key=key, speaker=speaker, split=split, labels=labels, audio=audio)
     found = decode_audio(encode_audio(made))
     np.testing.assert_array_equal(found.audio, audio)
-    entry = index_clip(encode_audio(made))
+    entry = entry_of(made)
     digest = hashlib.sha256((np.arange(samples, dtype="<i2") * 512).tobytes()).hexdigest()
     assert entry == IndexedClip(key=key, speaker=speaker, split=split, labels=labels, samples=samples, sha256=digest)
     assert list(decode_index(encode_index([entry, entry]))) == [entry, entry]
@@ -93,7 +98,7 @@ def test_other_bytes_are_no_record() -> None:
     with pytest.raises(IntegrityError, match=r"a record is no tf\.train\.Example"):
         decode_audio(b"\xff\xff\xff")
     with pytest.raises(IntegrityError, match=r"a record is no audio record, it lacks 'key'"):
-        index_clip(b"")
+        decode_audio(b"")
     with pytest.raises(IntegrityError, match="a record is no embedding record"):
         decode_embedding(encode_audio(record()))
 
@@ -103,14 +108,14 @@ def test_a_shard_is_named_by_what_it_holds_and_read_back(tmp_path: Path) -> None
     digests = [write_shard(storage, "x", records) for records in ([b"one", b"two"], [b"one", b"two"], [b"other"])]
     assert digests[0] == digests[1] == file_digest(tmp_path / shard_path("x", digests[0]))
     assert storage.list() == sorted(shard_path("x", digest) for digest in set(digests))
-    assert list(read_shard(tmp_path / shard_path("x", digests[0]))) == [b"one", b"two"]
+    assert list(read_tfrecords(tmp_path / shard_path("x", digests[0]))) == [b"one", b"two"]
 
 
 def test_a_damaged_shard_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / shard_path("x", write_shard(LocalStorage(tmp_path), "x", [b"one" * 100]))
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(IntegrityError, match=r"shard .*x-\w+\.tfrecord is damaged; delete it and run again"):
-        list(read_shard(path))
+        list(read_tfrecords(path))
 
 
 def test_a_failing_source_leaves_no_shard(tmp_path: Path) -> None:

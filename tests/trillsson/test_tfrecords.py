@@ -4,12 +4,20 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trillsson.digests import file_digest
 from trillsson.errors import IntegrityError
-from trillsson.tfrecords import TFRecordWriter, decode_example, encode_example, join_parts, read_tfrecords
+from trillsson.tfrecords import (
+    TFRecordWriter,
+    decode_example,
+    encode_example,
+    join_parts,
+    read_record,
+    read_tfrecords,
+    record_starts,
+)
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 INTEGERS = st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=4).map(tuple)
@@ -91,3 +99,39 @@ def test_a_flipped_byte_is_noticed(written: Path, at: int) -> None:
     written.write_bytes(data)
     with pytest.raises(IntegrityError, match="is damaged"):
         list(read_tfrecords(written))
+
+
+def write_with_tensorflow(path: Path, records: list[bytes]) -> None:
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+
+
+@settings(max_examples=25, deadline=None)
+@given(records=st.lists(st.binary(max_size=40), max_size=5))
+def test_every_record_by_its_start(tmp_path_factory: pytest.TempPathFactory, records: list[bytes]) -> None:
+    path = tmp_path_factory.mktemp("records") / "a.tfrecord"
+    write_with_tensorflow(path, records)
+    starts = record_starts(path)
+    assert [read_record(path, int(start)) for start in reversed(starts)] == records[::-1]
+
+
+@pytest.mark.parametrize(("size", "starts"), [(38, [0, 19]), (37, [0]), (20, [0]), (19, [0]), (18, []), (0, [])])
+def test_a_cut_file_s_starts_end_at_its_last_whole_record(tmp_path: Path, size: int, starts: list[int]) -> None:
+    path = tmp_path / "a.tfrecord"
+    write_with_tensorflow(path, [b"abc", b"def"])
+    path.write_bytes(path.read_bytes()[:size])
+    assert record_starts(path).tolist() == starts
+
+
+@pytest.mark.parametrize(("at", "readable"), [(0, 0), (9, 0), (13, 2), (17, 2), (19, 1)])
+def test_a_damaged_record_is_not_read(tmp_path: Path, at: int, readable: int) -> None:
+    path = tmp_path / "a.tfrecord"
+    write_with_tensorflow(path, [b"abc", b"def"])
+    start = record_starts(path)[0]
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    assert len(record_starts(path)) == readable
+    if at < 19:
+        assert read_record(path, int(start)) is None

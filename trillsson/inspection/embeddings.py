@@ -8,7 +8,8 @@ from typing import Any
 from trillsson.config import SAMPLE_RATE, Framing
 from trillsson.datasets import Dataset
 from trillsson.inspection.summary import RejectReason, reject_reasons, stored_bytes
-from trillsson.records import decode_embedding, read_shard
+from trillsson.records import decode_embedding
+from trillsson.tfrecords import read_tfrecords
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def _dim(dataset: Dataset) -> int:
     if held is None:
         return 0
     with tempfile.TemporaryDirectory(prefix="trillsson-") as cache:
-        return int(decode_embedding(next(read_shard(held.fetch(Path(cache))))).embeddings.shape[1])
+        return int(decode_embedding(next(read_tfrecords(held.fetch(Path(cache))))).embeddings.shape[1])
 
 
 def _told(framing: Framing) -> str:

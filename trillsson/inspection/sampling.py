@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from trillsson.audio import Audio
 from trillsson.config import SAMPLE_RATE
 from trillsson.datasets import Dataset, StoredShard
-from trillsson.records import AudioRecord, Clip, decode_audio, read_shard
+from trillsson.records import AudioRecord, Clip, decode_audio
+from trillsson.tfrecords import read_tfrecords
 
 MEASURED = 500
 """Clips whose level is measured."""
@@ -130,7 +131,7 @@ def _read(
         wanted = set(rows[(rows >= start) & (rows < start + count)].tolist())
         if wanted:
             with tempfile.TemporaryDirectory(prefix="trillsson-") as cache:
-                read = islice(read_shard(shard.fetch(Path(cache))), max(wanted) - start + 1)
+                read = islice(read_tfrecords(shard.fetch(Path(cache))), max(wanted) - start + 1)
                 for row, data in enumerate(read, start):
                     if row in wanted:
                         yield row, decode_audio(data)

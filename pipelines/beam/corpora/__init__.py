@@ -1,4 +1,9 @@
-"""One file a corpus reader, all of one shape: a class over its spec, and an `ABOUT` that `trillsson corpora` prints."""
+"""The readers of corpora: the files that `READERS` names, each a class over its spec and an `ABOUT`.
+
+What several share lies beside them: `reader` (what a reader is), `subsets` (folders of subsets), `lists` (small text
+files), `containers` and `tables` (files of many recordings); `tfds_*`, `huggingface_*` and `ontology` belong to one
+reader each. `catalogue` is what `trillsson corpora` prints, `generated` makes the corpus that the folder reader reads.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

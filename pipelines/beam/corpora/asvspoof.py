@@ -3,8 +3,9 @@
 import posixpath
 from collections.abc import Iterator, Mapping
 
-from pipelines.beam.corpora.lists import is_audio, item_of, missing, numbered, read_text, unlisted
-from pipelines.beam.corpora.reader import NO_LABELS, About, FileReader, Item, wrong_layout
+from pipelines.beam.corpora.lists import numbered, read_text
+from pipelines.beam.corpora.reader import NO_LABELS, About, FileReader, Item, item_of, missing, unlisted, wrong_layout
+from trillsson.audio import is_audio
 from trillsson.config import ASVspoofCorpus
 from trillsson.errors import InputError
 from trillsson.storage import join

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipelines.beam.corpora.ontology import read_class_labels, read_ontology
 from pipelines.beam.corpora.reader import About, FileReader, Item, Recording, wrong_layout
-from trillsson.audio import EXTENSIONS, UNSUPPORTED
+from trillsson.audio import EXTENSIONS, is_audio
 from trillsson.config import AudioSetCorpus
 from trillsson.errors import InputError
 from trillsson.storage import FileInfo, join, open_storage
@@ -105,9 +105,9 @@ class AudioSetReader(FileReader):
         """Maps `<id>`, or `<id>_<start in thousandths of whatever unit>`, to the file that is named so."""
         files: dict[str, FileInfo] = {}
         for file in open_storage(self._root).scan(self._spec.audio):
-            stem, extension = posixpath.splitext(posixpath.basename(file.path))
+            stem, _ = posixpath.splitext(posixpath.basename(file.path))
             named = _STEM.fullmatch(stem)
-            if not named or extension.lower() not in EXTENSIONS | UNSUPPORTED:
+            if not named or not is_audio(file.path):
                 continue
             video, start = named.groups()
             if start is not None and not self._spec.cut:

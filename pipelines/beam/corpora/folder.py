@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from pipelines.beam.corpora.reader import About, FileReader, Item
-from trillsson.audio import EXTENSIONS, UNSUPPORTED
+from pipelines.beam.corpora.reader import About, FileReader, Item, item_of, missing, unlisted
+from trillsson.audio import EXTENSIONS, is_audio
 from trillsson.config import FolderCorpus
 from trillsson.errors import InputError
 from trillsson.storage import FileInfo, open_storage
@@ -36,16 +36,13 @@ class FolderReader(FileReader):
         self._spec = spec
 
     def items(self) -> Iterator[Item]:
-        files = {path: file for path, file in self._files().items() if _is_audio(path) and self._wanted(path)}
+        files = {path: file for path, file in self._files().items() if is_audio(path) and self._wanted(path)}
         if not files:
             kinds = ", ".join(sorted(EXTENSIONS))
             hint = "" if self._spec.include == ("*",) else f" that matches include {', '.join(self._spec.include)}"
             raise InputError(
                 f"corpus folder {self._root} does not exist, or holds no audio{hint}; give a folder with {kinds} files"
             )
-        for path in files:
-            if not path.isprintable():
-                raise InputError(f"{self._root} has a file {path!r}, whose name is not printable UTF-8; rename it")
         table = self._spec.csv or self._spec.jsonl
         rows = None if table is None else self._rows(table)
         for path in sorted(files.keys() | (rows or {}).keys()):
@@ -55,16 +52,14 @@ class FolderReader(FileReader):
         return _matches(path, self._spec.include) and not _matches(path, self._spec.exclude)
 
     def _item(self, path: str, file: FileInfo | None, rows: Mapping[str, Row] | None) -> Item:
+        table = self._spec.csv or self._spec.jsonl
         if file is None:
-            detail = f"{self._spec.csv or self._spec.jsonl} has a row for it"
-            return Item(key=path, path=path, size=0, stamp="", reject="missing", detail=detail)
-        known: dict[str, Any] = {"key": path, "path": path, "size": file.size, "stamp": file.stamp}
+            return missing(path, path, f"{table} has a row for it")
         if rows is None:
-            return Item(**known)
+            return item_of(path, file)
         if path not in rows:
-            detail = f"{self._spec.csv or self._spec.jsonl} has no row for it"
-            return Item(**known, reject="unlisted", detail=detail)
-        return Item(**known, **_labels(rows[path], self._spec))
+            return unlisted(path, file, f"{table} has no row for it")
+        return item_of(path, file, **_labels(rows[path], self._spec))
 
     def _rows(self, table: str) -> Mapping[str, Row]:
         """Maps each path that a table names, and that is wanted, to its row."""
@@ -95,7 +90,7 @@ class FolderReader(FileReader):
 
 
 def _csv_rows(text: str, where: str) -> Iterator[tuple[int, Row]]:
-    reader = csv.DictReader(io.StringIO(text), strict=True, restkey="", restval="")
+    reader = csv.DictReader(io.StringIO(text), strict=True, restkey="")
     header = list(reader.fieldnames or ())
     if header and not header[0]:
         raise InputError(f"{where} has no name for its first column; a file's path comes first, such as path,speaker")
@@ -104,8 +99,9 @@ def _csv_rows(text: str, where: str) -> Iterator[tuple[int, Row]]:
             many = f"{header.count(column)} columns {column!r}" if column else "a column without a name"
             raise InputError(f"{where} has {many}; give each its own name")
     for number, row in enumerate(reader, start=2):
-        if "" in row:
-            raise InputError(f"{where} line {number} has more cells than the header; mend it")
+        if "" in row or None in row.values():
+            compared = "more" if "" in row else "fewer"
+            raise InputError(f"{where} line {number} has {compared} cells than the header; mend it")
         yield number, row
 
 
@@ -153,10 +149,6 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _is_audio(path: str) -> bool:
-    return posixpath.splitext(path)[1].lower() in EXTENSIONS | UNSUPPORTED
 
 
 def _matches(path: str, patterns: Iterable[str]) -> bool:

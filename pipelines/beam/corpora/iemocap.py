@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from pipelines.beam.corpora.lists import is_audio, is_leftover, item_of, missing, numbered, unlisted
-from pipelines.beam.corpora.reader import About, FileReader, Item, wrong_layout
+from pipelines.beam.corpora.lists import numbered
+from pipelines.beam.corpora.reader import About, FileReader, Item, item_of, missing, unlisted, wrong_layout
+from trillsson.audio import is_audio, is_leftover
 from trillsson.config import IEMOCAPCorpus
 from trillsson.errors import InputError
 from trillsson.storage import join, open_storage

@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from pipelines.beam.corpora.reader import About, Item, Recording
+from pipelines.beam.corpora.reader import About, Item, Recording, missing
 from pipelines.beam.corpora.subsets import SubsetReader, misplaced
-from trillsson.audio import CLIP_SAMPLES, EXTENSIONS, UNSUPPORTED, RejectError
+from trillsson.audio import CLIP_SAMPLES, RejectError, is_audio
 from trillsson.config import SAMPLE_RATE, LibriLightCorpus
 from trillsson.segments import merge_segments
 from trillsson.storage import FileInfo, open_storage
@@ -66,11 +66,11 @@ class LibriLightReader(SubsetReader):
             listed = {file.path: file for file in book}
             for path, file in listed.items():
                 if path.endswith(".json"):
-                    if _audio_of(path) not in listed and _FLAC.fullmatch(_audio_of(path)):
-                        yield _missing(path)
+                    if (audio := _audio_of(path)) not in listed and _FLAC.fullmatch(audio):
+                        yield missing(audio, audio, f"{path} is there without it")
                 elif _FLAC.fullmatch(path):
                     yield _item(file, listed.get(_beside(path)))
-                elif PurePosixPath(path).suffix.lower() in EXTENSIONS | UNSUPPORTED:
+                elif is_audio(path):
                     yield misplaced(file, LAYOUT)
 
 
@@ -87,11 +87,6 @@ def _item(audio: FileInfo, beside: FileInfo | None) -> Item:
         reject="" if beside else "missing_vad",
         detail="" if beside else f"{_beside(audio.path)} does not exist",
     )
-
-
-def _missing(beside: str) -> Item:
-    path = _audio_of(beside)
-    return Item(key=path, path=path, size=0, stamp="", reject="missing", detail=f"{beside} is there without it")
 
 
 def _beside(audio: str) -> str:

@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
 
-from pipelines.beam.corpora.reader import About, Item
+from pipelines.beam.corpora.reader import About, Item, item_of
 from pipelines.beam.corpora.subsets import SubsetReader, misplaced
-from trillsson.audio import EXTENSIONS, UNSUPPORTED
+from trillsson.audio import is_audio
 from trillsson.config import LibriSpeechCorpus
 from trillsson.errors import InputError
 from trillsson.splits import normalise_split
@@ -52,16 +51,14 @@ class LibriSpeechReader(SubsetReader):
                     "chapter": chapter,
                     "book": books.get(chapter, ""),
                 }
-                yield Item(
-                    key=file.path,
-                    path=file.path,
-                    size=file.size,
-                    stamp=file.stamp,
+                yield item_of(
+                    file.path,
+                    file,
                     speaker=speaker,
                     split=normalise_split(split, where=file.path),
                     labels={name: value for name, value in labels.items() if value},
                 )
-            elif _SUBSET.match(file.path) and PurePosixPath(file.path).suffix.lower() in EXTENSIONS | UNSUPPORTED:
+            elif _SUBSET.match(file.path) and is_audio(file.path):
                 yield misplaced(file, LAYOUT)
 
     def _column(self, table: str, field: int) -> Mapping[str, str]:

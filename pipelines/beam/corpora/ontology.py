@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pipelines.beam.corpora.lists import read_text
 from trillsson.errors import InputError
-from trillsson.storage import join, open_storage
+from trillsson.storage import join
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,7 @@ def read_class_labels(root: str, path: str) -> Ontology:
 
 
 def _text(root: str, path: str, *, key: str) -> tuple[str, str]:
-    where = join(root, path)
-    data = open_storage(root).read(path)
-    if data is None:
-        raise InputError(f"{where} does not exist; correct `{key}` or leave it out")
-    try:
-        return where, data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where} is not UTF-8 text: {error}; get it again") from error
+    text = read_text(root, path)
+    if text is None:
+        raise InputError(f"{join(root, path)} does not exist; correct `{key}` or leave it out")
+    return join(root, path), text

@@ -54,6 +54,23 @@ class Item:
             raise InputError(f"{self.key!r} has a name or labels that are not UTF-8; mend them") from error
 
 
+def item_of(
+    key: str, file: FileInfo, *, speaker: str = "", split: str = "", labels: Mapping[str, str] = NO_LABELS
+) -> Item:
+    """Returns the item of a file that is there and wanted."""
+    return Item(key=key, path=file.path, size=file.size, stamp=file.stamp, speaker=speaker, split=split, labels=labels)
+
+
+def unlisted(key: str, file: FileInfo, detail: str) -> Item:
+    """Returns the reject of a file that is there, and that the corpus's lists or its layout have no place for."""
+    return Item(key=key, path=file.path, size=file.size, stamp=file.stamp, reject="unlisted", detail=detail)
+
+
+def missing(key: str, path: str, detail: str) -> Item:
+    """Returns the reject of a file that the corpus's lists name and that is not there."""
+    return Item(key=key, path=path, size=0, stamp="", reject="missing", detail=detail)
+
+
 Segments = Sequence[tuple[float, float]]
 """Starts and ends in seconds, in order, not overlapping."""
 

@@ -3,8 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
-from pipelines.beam.corpora.reader import FileReader, Item, wrong_layout
-from trillsson.errors import InputError
+from pipelines.beam.corpora.reader import FileReader, Item, unlisted, wrong_layout
 from trillsson.storage import FileInfo, join, open_storage
 
 
@@ -27,9 +26,6 @@ class SubsetReader(FileReader, ABC):
         for folder in self._folders:
             as_expected = False
             for item in self._items(storage.scan(folder)):
-                if not item.key.isprintable():
-                    name = f"{self._root} has a file {item.key!r}"
-                    raise InputError(f"{name}, whose name is not printable UTF-8; rename it")
                 as_expected |= item.reject != "unlisted"
                 yield item
             if not as_expected:
@@ -46,5 +42,4 @@ class SubsetReader(FileReader, ABC):
 
 def misplaced(file: FileInfo, layout: str) -> Item:
     """Returns the reject of audio that the corpus's layout has no place for."""
-    detail = f"it is not {layout}"
-    return Item(key=file.path, path=file.path, size=file.size, stamp=file.stamp, reject="unlisted", detail=detail)
+    return unlisted(file.path, file, f"it is not {layout}")

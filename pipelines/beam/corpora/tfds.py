@@ -26,12 +26,12 @@ from pipelines.beam.corpora.tfds_features import (
     parse_record,
 )
 from pipelines.beam.corpora.tfds_info import Info, parse_info, split_files
-from pipelines.beam.corpora.tfrecord import read_record, record_starts
 from trillsson.audio import RejectError
 from trillsson.config import TfdsCorpus
 from trillsson.digests import SHORT, digest_of
 from trillsson.errors import InputError
 from trillsson.storage import FileInfo, join, open_storage
+from trillsson.tfrecords import read_record, record_starts
 
 ABOUT = About(
     name="any audio data set of TensorFlow Datasets: crema_d, savee, speech_commands, voxceleb, voxforge, ...",
@@ -110,7 +110,10 @@ class TfdsReader:
             raise _more_rows(join(self._root, item.path), announced=announced, found=len(indexed.starts))
         if item.row >= len(indexed.starts):
             raise RejectError("truncated", f"{len(indexed.starts)} records of {item.path} can be read")
-        return read_record(indexed.file.path, int(indexed.starts[item.row]))
+        data = read_record(indexed.file.path, start := int(indexed.starts[item.row]))
+        if data is None:
+            raise RejectError("undecodable", f"the record at byte {start} does not match its checksum")
+        return data
 
     def _index(self, path: str) -> _Indexed:
         try:

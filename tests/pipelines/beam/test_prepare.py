@@ -21,8 +21,9 @@ from trillsson.audio import CLIP_SAMPLES, to_pcm16
 from trillsson.config import FolderCorpus
 from trillsson.datasets import Dataset, open_dataset
 from trillsson.errors import InputError, TransientError
-from trillsson.records import AudioRecord, decode_audio, read_shard
+from trillsson.records import AudioRecord, decode_audio
 from trillsson.storage import LocalStorage, open_storage
+from trillsson.tfrecords import read_tfrecords
 
 RefuseWork = Callable[..., None]
 EditCsv = Callable[[Callable[[list[dict[str, str]]], None]], None]
@@ -33,7 +34,7 @@ def spec_of(corpus: FolderCorpus, workdir: Path, **changes: object) -> PrepareSp
 
 
 def records_of(dataset: Dataset, cache: Path) -> list[AudioRecord]:
-    shards = (read_shard(shard.fetch(cache)) for shard in dataset.shards)
+    shards = (read_tfrecords(shard.fetch(cache)) for shard in dataset.shards)
     return [decode_audio(data) for shard in shards for data in shard]
 
 
