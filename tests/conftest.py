@@ -5,6 +5,10 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # a slow machine makes no test fail
+settings.load_profile("untimed")
 
 BUCKET = "trillsson-test"
 

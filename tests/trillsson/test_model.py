@@ -96,7 +96,7 @@ class TestEmbed:
         np.testing.assert_array_equal(Model(folder).embed_windows(clip), expected)
 
     @given(st.integers(1, 100_000))
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     def test_any_length(self, model: Model, samples: int) -> None:
         windows = model.embed_windows(noise(samples))
         assert windows.shape == (-(-samples // 32_000), 8)

@@ -107,7 +107,7 @@ def write_with_tensorflow(path: Path, records: list[bytes]) -> None:
             writer.write(record)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(records=st.lists(st.binary(max_size=40), max_size=5))
 def test_every_record_by_its_start(tmp_path_factory: pytest.TempPathFactory, records: list[bytes]) -> None:
     path = tmp_path_factory.mktemp("records") / "a.tfrecord"

@@ -20,7 +20,7 @@ framings = st.builds(
 lengths = st.one_of(st.integers(1, 5), st.integers(1, 1_700), st.sampled_from([399, 400, 401, 800, 801]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(framing=framings, length=lengths, rows=st.integers(1, 3))
 def test_graph_framing_is_exactly_that_of_numpy(framing: Framing, length: int, rows: int) -> None:
     audio = np.random.default_rng(length).uniform(-1, 1, (rows, length)).astype(np.float32)

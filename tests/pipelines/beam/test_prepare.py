@@ -73,6 +73,13 @@ def test_the_same_corpus_elsewhere_gives_the_same_bytes(tones: FolderCorpus, tmp
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
+@pytest.mark.parametrize(("name", "told"), [("84\n.wav", r"84\\n\.wav"), (os.fsdecode(b"\xff.wav"), r"\\udcff\.wav")])
+def test_a_name_that_cannot_be_printed(tones: FolderCorpus, tmp_path: Path, name: str, told: str) -> None:
+    (Path(tones.path) / "ann" / name).touch()
+    with pytest.raises(InputError, match=rf"^/.* has a file 'ann/{told}', whose name is not printable UTF-8; rename"):
+        run(spec_of(plain(tones), tmp_path / "work"))
+
+
 def test_a_second_run_makes_nothing(
     tones: FolderCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuse_work: RefuseWork
 ) -> None:

@@ -239,7 +239,7 @@ def test_any_sequence_of_moves_and_deaths(tmp_path: Path, make_bundle: MakeBundl
     runs = iter(range(10_000))
     run_state_machine_as_test(
         lambda: AliasMachine(join(str(tmp_path), "registries", str(next(runs))), folders, dying),
-        settings=settings(max_examples=25, stateful_step_count=12, deadline=None, database=None),
+        settings=settings(max_examples=25, stateful_step_count=12, database=None),
     )
 
 

@@ -106,9 +106,7 @@ class TestFetch:
             fetch(gcs_prefix, "fake", cache=tmp_path / "cache")
 
     @given(data=st.data())
-    @settings(
-        max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
+    @settings(max_examples=60, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_any_changed_byte_is_found(self, local_registry: str, published: Path, data: st.DataObject) -> None:
         path = published / data.draw(st.sampled_from(bundles.REQUIRED))
         before = path.read_bytes()

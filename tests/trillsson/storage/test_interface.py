@@ -193,7 +193,7 @@ class TestContract:
         examples = 30 if "://" not in uri else 8
         run_state_machine_as_test(
             lambda: DictionaryMachine(open_storage(join(uri, str(next(runs))))),
-            settings=settings(max_examples=examples, stateful_step_count=20, deadline=None, database=None),
+            settings=settings(max_examples=examples, stateful_step_count=20, database=None),
         )
 
 

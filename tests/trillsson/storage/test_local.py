@@ -139,7 +139,7 @@ except TransientError as error:
 
 
 class TestWalk:
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(st.sets(st.lists(NAMES, min_size=1, max_size=4).map("/".join)))
     def test_files_come_in_the_order_of_their_paths(
         self, tmp_path_factory: pytest.TempPathFactory, paths: set[str]

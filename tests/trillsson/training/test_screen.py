@@ -122,7 +122,7 @@ def test_the_order_of_the_training_corpora_says_which_of_two_is_kept(make_spec: 
 SOUNDS = st.tuples(st.integers(0, 4), st.sampled_from(["train", "dev", "test"]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sounds=st.lists(SOUNDS, min_size=1, max_size=12))
 def test_whatever_is_learnt_from_is_there_once_and_in_no_test(
     sounds: list[tuple[int, str]], store_pair: StorePair, tmp_path_factory: pytest.TempPathFactory

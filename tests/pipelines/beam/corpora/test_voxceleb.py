@@ -128,7 +128,7 @@ def test_an_object_store(gcs_prefix: str, tmp_path: Path, lay_out: LayOut) -> No
     assert audio.read_bytes() == open_storage(gcs_prefix).read(item.path)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(listed=st.sets(st.integers(1, 9)), there=st.sets(st.integers(1, 9), min_size=1))
 def test_nothing_is_lost(listed: set[int], there: set[int]) -> None:
     with TemporaryDirectory() as root:
