@@ -9,6 +9,7 @@ LIBRARY = [
     "click>=8.1,<9",
     "google-cloud-storage>=3.17,<4",
     "google-crc32c>=1.7,<2",
+    "miniaudio>=1.71,<2",
     "numpy>=2.0,<2.5",
     "pydantic>=2.10,<3",
     "PyYAML>=6.0,<7",

@@ -98,4 +98,4 @@ def some_speech(rate: int) -> NDArray[np.float32]:
 
 if __name__ == "__main__":
     os.sched_setaffinity(0, {0})
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 120)

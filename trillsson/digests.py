@@ -9,6 +9,9 @@ from typing import Any
 SHORT = 16
 """Hex digits kept where a digest is part of a file name: 64 bits, ample for the items of one folder."""
 
+_BLOCK = 1 << 18
+"""Bytes of a file that are read at once: they stay in the processor's cache."""
+
 
 def canonical_json(value: Any) -> bytes:
     """Encodes a JSON value to the one byte string that stands for it: sorted keys, no spaces, UTF-8."""
@@ -29,11 +32,15 @@ def file_digest(path: Path) -> str:
 def file_checksum(path: Path) -> str:
     """Returns the CRC32C of a file's bytes, 8 hex digits, read in blocks: tells a change, in a tenth of the time."""
     import google_crc32c
+    import numpy as np
 
     checksum = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            checksum = google_crc32c.extend(checksum, block)
+    buffer = np.empty(_BLOCK, np.uint8)  # filled again and again: new memory for each block takes longer than reading
+    view = buffer.view()
+    view.flags.writeable = False  # which google_crc32c insists on
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(buffer.data):
+            checksum = google_crc32c.extend(checksum, view[:size])
     return f"{checksum:08x}"
 
 

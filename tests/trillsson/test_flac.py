@@ -1,0 +1,103 @@
+"""FLAC through dr_flac: the samples that libsndfile gives, and its verdict on files that are damaged."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from trillsson.audio import RejectError
+from trillsson.decoding import decode
+from trillsson.flac import FlacError, FlacInfo, flac_blocks, parse_flac_info
+
+PCM = np.random.default_rng(0).integers(-9_000, 9_000, 20_000, dtype=np.int16)
+
+
+def flac(samples: NDArray[np.int16], rate: int = 16_000, subtype: str = "PCM_16") -> bytes:
+    file = BytesIO()
+    soundfile.write(file, samples, rate, format="FLAC", subtype=subtype)
+    return file.getvalue()
+
+
+def outcome(audio: Path | bytes) -> bytes | str:
+    try:
+        decoded = decode(audio)
+    except RejectError as error:
+        return str(error)
+    return decoded.read(0, decoded.samples).tobytes()
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 96_000])
+@pytest.mark.parametrize(("subtype", "bits"), [("PCM_S8", 8), ("PCM_16", 16), ("PCM_24", 24)])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_what_a_file_says_of_itself(rate: int, subtype: str, bits: int, channels: int) -> None:
+    samples = np.stack([PCM[:1_234]] * channels, axis=1)
+    assert parse_flac_info(flac(samples, rate, subtype)) == FlacInfo(rate, channels, bits, 1_234)
+
+
+@pytest.mark.parametrize("head", [b"", flac(PCM)[:25], b"RIFF" + flac(PCM)[4:], b"ID3\4" + flac(PCM), b"fLaC\1" * 9])
+def test_other_files_say_nothing(head: bytes) -> None:
+    assert parse_flac_info(head) is None
+
+
+@given(samples=st.integers(1, 20_000), channels=st.integers(1, 3), size=st.integers(1, 30_000))
+def test_blocks_hold_the_samples(
+    tmp_path_factory: pytest.TempPathFactory, samples: int, channels: int, size: int
+) -> None:
+    path = tmp_path_factory.mktemp("flac") / "a.flac"
+    wanted = np.stack([PCM[:samples] // (1 + channel) for channel in range(channels)], axis=1)
+    path.write_bytes(flac(wanted))
+    blocks = list(flac_blocks(path, FlacInfo(16_000, channels, 16, samples), size=size))
+    assert [len(block) for block in blocks] == [size] * (samples // size) + [samples % size] * (samples % size > 0)
+    np.testing.assert_array_equal(np.concatenate(blocks), wanted)
+
+
+@pytest.mark.parametrize(("announced", "told"), [(20_001, "20000 of 20001"), (19_999, "20000 of 19999")])
+def test_samples_are_counted(tmp_path: Path, announced: int, told: str) -> None:
+    (tmp_path / "a.flac").write_bytes(flac(PCM))
+    with pytest.raises(FlacError, match=f"^{told} samples$"):
+        list(flac_blocks(tmp_path / "a.flac", FlacInfo(16_000, 1, 16, announced), size=4_096))
+
+
+def test_what_is_no_flac(tmp_path: Path) -> None:
+    (tmp_path / "a.flac").write_bytes(b"fLaC")
+    with pytest.raises(FlacError):
+        list(flac_blocks(tmp_path / "a.flac", FlacInfo(16_000, 1, 16, 1), size=1))
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.999])
+@pytest.mark.parametrize("seconds", [1, 45])
+def test_a_cut_file_is_refused_as_libsndfile_refuses_it(tmp_path: Path, kept: float, seconds: int) -> None:
+    whole = flac(np.resize(PCM, seconds * 16_000))
+    cut = whole[: int(kept * len(whole))]
+    (tmp_path / "a.flac").write_bytes(cut)
+    assert outcome(tmp_path / "a.flac") == outcome(cut)
+    assert isinstance(outcome(cut), str)
+
+
+@given(at=st.integers(0, len(flac(PCM)) - 1), bit=st.integers(0, 7))
+def test_a_flipped_bit_changes_no_samples_unseen(tmp_path_factory: pytest.TempPathFactory, at: int, bit: int) -> None:
+    damaged = bytearray(flac(PCM))
+    damaged[at] ^= 1 << bit
+    path = tmp_path_factory.mktemp("flac") / "a.flac"
+    path.write_bytes(damaged)
+    found = outcome(path)
+    assert found in (PCM.tobytes(), outcome(bytes(damaged)))
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (16_000, 2), (44_100, 1), (44_100, 2)])
+def test_a_long_file_decodes_as_libsndfile_decodes_it(tmp_path: Path, rate: int, channels: int) -> None:
+    samples = np.stack([np.resize(PCM, 65 * rate)] * channels, axis=1)
+    (tmp_path / "a.flac").write_bytes(flac(samples, rate))
+    assert outcome(tmp_path / "a.flac") == outcome(flac(samples, rate))
+
+
+@pytest.mark.parametrize("seconds", [30, 60])
+def test_a_length_of_whole_blocks(tmp_path: Path, seconds: int) -> None:
+    samples = np.resize(PCM, seconds * 16_000)
+    (tmp_path / "a.flac").write_bytes(flac(samples))
+    assert outcome(tmp_path / "a.flac") == samples.tobytes()
