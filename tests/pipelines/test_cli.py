@@ -72,10 +72,6 @@ def test_a_release_from_config_to_model(make_release: MakeRelease) -> None:
 
 
 BAD_LABELS: dict[str, tuple[Callable[[list[dict[str, str]]], object], str]] = {
-    "split": (
-        lambda rows: rows[0].update(split="tset"),
-        "trillsson: column 'split' of tones/ann/00.wav#0 has split 'tset'; use one of dev, eval, test, testing, ",
-    ),
     "never shown": (
         lambda rows: next(row for row in rows if row["split"] == "test").update(pitch="middle"),
         "trillsson: task pitch: label 'middle' of corpus tones is in validation or test and never in train; mend the ",
@@ -127,6 +123,12 @@ BAD_CORPORA: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: soundfile.write(broken(folder, "00.wav"), np.zeros(160), 16_000),
         "ann/00.wav: too_short (0.010 s, at least 0.1 s are needed)",
     ),
+    "unknown split": (
+        lambda folder: broken(folder, "labels.csv").write_text(
+            broken(folder, "labels.csv").read_text().replace("validation", "vlidation", 1)
+        ),
+        "column 'split' of {folder}/labels.csv line 4 has split 'vlidation'; use one of dev, eval, test, ",
+    ),
     "row without file": (
         lambda folder: broken(folder, "00.wav").unlink(),
         "ann/00.wav: missing (labels.csv has a row for it)",
@@ -148,7 +150,7 @@ def test_a_bad_corpus_is_one_line_and_nothing_half_written(
     result = CliRunner().invoke(main, ["prepare", str(config), "--corpus", "tones"])
     assert result.exit_code == 2
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("trillsson: ")]
-    assert message in line
+    assert message.format(folder=tones.path) in line
     assert result.stdout == ""
     assert not list(Path(release.workdir).rglob("manifests"))
 
