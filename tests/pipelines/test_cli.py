@@ -74,7 +74,11 @@ def test_a_release_from_config_to_model(make_release: MakeRelease) -> None:
 BAD_LABELS: dict[str, tuple[Callable[[list[dict[str, str]]], object], str]] = {
     "never shown": (
         lambda rows: next(row for row in rows if row["split"] == "test").update(pitch="middle"),
-        "trillsson: task pitch: label 'middle' of corpus tones is in validation or test and never in train; mend the ",
+        "trillsson: task pitch: label 'middle' of corpus tones is in test and never in train; mend the split or ",
+    ),
+    "no test": (
+        lambda rows: [row.update(split="dev") for row in rows if row["split"] == "test"],
+        "trillsson: task pitch: no clip of corpus tones has label 'pitch' and split 'test' in column 'split'; ",
     ),
     "nothing to learn from": (
         lambda rows: [row.update(split="test") for row in rows],

@@ -133,8 +133,14 @@ def test_the_report_shows_the_same_table_each_time(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     spec = make_spec()
-    silence = AudioRecord(key="speech/a#0", audio=np.zeros(800, np.float32), split="train", labels={"mood": "sad"})
-    audio, _ = store_pair(tmp_path / "data", [silence], [], content={})
+    said = [("train", "sad"), ("train", "sad"), ("train", "glad"), ("test", "sad")]
+    clips = [
+        AudioRecord(
+            key=f"speech/{number}#0", audio=np.zeros(800 + number, np.float32), split=split, labels={"mood": mood}
+        )
+        for number, (split, mood) in enumerate(said)
+    ]
+    audio, _ = store_pair(tmp_path / "data", clips, [], content={})
     screened = screen.run(
         ScreenSpec(
             audio=(audio,), training=spec.release.training, tasks=spec.release.tasks, workdir=spec.release.workdir
@@ -153,7 +159,7 @@ def test_the_report_shows_the_same_table_each_time(
         "tiny",
     ]
     assert first.splitlines()[-2:] == [
-        "» audio speech: 1 clips, 0.00 h; 0 rejects, 0 leaks, 0 duplicates",
+        "» audio speech: 4 clips, 0.00 h; 0 rejects, 0 leaks, 0 duplicates",
         f"» report: {uri}/report.html",
     ]
     assert "<svg" in (Path(uri) / "report.html").read_text(encoding="utf-8")
