@@ -6,7 +6,7 @@ from statistics import median
 
 from trillsson.config import SAMPLE_RATE, Gate, Release
 from trillsson.errors import InputError
-from trillsson.noss.audio_report import CorpusAudio
+from trillsson.noss.audio_report import CorpusAudio, ModelRejects
 from trillsson.noss.gate import Verdict, keeps, kept_by_task
 from trillsson.noss.metrics import higher_is_better
 from trillsson.noss.pictures import picture
@@ -55,6 +55,7 @@ def render(
     release: Release,
     verdicts: Sequence[Verdict],
     audio: Sequence[CorpusAudio],
+    rejected: Sequence[ModelRejects],
     context: Mapping[str, str],
 ) -> str:
     """Renders the report as one self-contained HTML page, the same bytes for the same arguments.
@@ -64,6 +65,7 @@ def render(
         release: the release; its tasks must be those of the results.
         verdicts: what the gate said, at most one a student; none where the release has no gate.
         audio: the corpora, in the order they are shown.
+        rejected: clips that models gave no embedding of.
         context: further facts to print, such as versions and the machine, by name.
 
     Raises:
@@ -98,6 +100,7 @@ def render(
         penalties=", ".join(f"{penalty:g}" for penalty in sorted(set(release.evaluation.penalties))),
         window_seconds=release.framing.window / SAMPLE_RATE,
         audio=audio,
+        rejected=rejected,
         context=dict(context),
     )
 

@@ -29,8 +29,9 @@ class ModelResult(Spec):
     """Everything measured on one model.
 
     `parity` maps an export format to its largest relative difference from Keras; a difference that is not a number is
-    kept as infinite, so that no gate lets it pass. `provenance` maps what the numbers rest on (datasets, bundle, code)
-    to its digest or version.
+    kept as infinite, so that no gate lets it pass. `rejects` maps the tasks' corpora to the clips, by reason, that the
+    model gave no embedding of; no task needs one of these. `provenance` maps what the numbers rest on (datasets,
+    bundle, code) to its digest or version.
     """
 
     model_config = ConfigDict(ser_json_inf_nan="strings")
@@ -44,6 +45,7 @@ class ModelResult(Spec):
     ms_per_second: float = Field(ge=0, allow_inf_nan=False, description="ms of compute for one second of audio")
     parity: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     scores: dict[str, TaskScore] = Field(min_length=1)
+    rejects: dict[str, dict[str, int]] = Field(default_factory=dict)
     provenance: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("parity", mode="before")
@@ -105,6 +107,18 @@ def in_order(results: Sequence[ModelResult]) -> list[ModelResult]:
     for task in task_names(results):
         check_comparable([result for result in results if task in result.scores], task=task)
     return sorted(results, key=lambda result: ROLES.index(result.role))
+
+
+def the_teacher(results: Sequence[ModelResult]) -> ModelResult:
+    """Returns the result of the one teacher.
+
+    Raises:
+        InputError: there is none, or there are several.
+    """
+    teachers = [result for result in results if result.role == "teacher"]
+    if len(teachers) != 1:
+        raise InputError(f"a report needs the result of one teacher, got {len(teachers)}; evaluate the teacher once")
+    return teachers[0]
 
 
 def task_names(results: Sequence[ModelResult]) -> list[str]:

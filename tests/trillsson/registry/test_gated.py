@@ -15,7 +15,7 @@ from trillsson.noss import release_report
 from trillsson.noss.probes import TaskScore
 from trillsson.noss.release_report import ReportSpec
 from trillsson.noss.results import ModelResult
-from trillsson.records import AudioRecord
+from trillsson.records import AudioRecord, EmbeddingRecord
 from trillsson.registry import gated, list_versions
 from trillsson.registry.gated import PublishSpec
 from trillsson.training import screen
@@ -140,14 +140,17 @@ def test_the_report_shows_the_same_table_each_time(
         )
         for number, (split, mood) in enumerate(said)
     ]
-    audio, _ = store_pair(tmp_path / "data", clips, [], content={})
+    targets = [EmbeddingRecord(key=clip.key, embeddings=np.zeros((1, 8), np.float32)) for clip in clips[1:]]
+    audio, embeddings = store_pair(tmp_path / "data", clips, targets, content={})
     screened = screen.run(
         ScreenSpec(
             audio=(audio,), training=spec.release.training, tasks=spec.release.tasks, workdir=spec.release.workdir
         )
     )
     capsys.readouterr()
-    asked = ReportSpec(release=spec.release, results=spec.results, audio=(audio,), screened=screened)
+    asked = ReportSpec(
+        release=spec.release, results=spec.results, audio=(audio,), targets=(embeddings,), screened=screened
+    )
     uri = release_report.run(asked)
     first = capsys.readouterr().err
     assert release_report.run(asked) == uri
@@ -158,8 +161,9 @@ def test_the_report_shows_the_same_table_each_time(
         "teacher",
         "tiny",
     ]
-    assert first.splitlines()[-2:] == [
-        "» audio speech: 4 clips, 0.00 h; 0 rejects, 0 leaks, 0 duplicates",
+    assert first.splitlines()[-3:] == [
+        "» audio speech: 4 clips, 0.00 h; 0 rejects, 0 leaks, 0 duplicates, 1 without a target; 2 learnt from",
+        "» embeddings of speech by teacher: 1 rejects (non_finite_embedding 1)",
         f"» report: {uri}/report.html",
     ]
     assert "<svg" in (Path(uri) / "report.html").read_text(encoding="utf-8")
