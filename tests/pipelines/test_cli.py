@@ -56,6 +56,8 @@ def test_a_release_from_config_to_model(make_release: MakeRelease) -> None:
     told = "audio tones: 24 clips, 0.01 h; 0 rejects, 0 leaks, 0 duplicates, 0 without a target; 18 learnt from"
     assert told in table
     assert "embeddings: 0 rejects" in table
+    for student in ("nano", "smaller"):
+        assert f"{student} passed the gate: 1% of the teacher's score on 1 of 1 tasks, wanted on at least 1" in table
     page = Path(next(line for line in lines if line.startswith("report: ")).removeprefix("report: "))
     assert "<svg" in page.read_text(encoding="utf-8")
     assert "published nano@1" in lines

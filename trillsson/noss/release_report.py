@@ -10,9 +10,9 @@ from trillsson.digests import SHORT, digest_of
 from trillsson.folders import commit_folder, find_folder, local_folder
 from trillsson.noss.audio_report import audio_lines, embedding_rejects, read_audio, reject_lines
 from trillsson.noss.evaluate import read_result
-from trillsson.noss.gate import Verdict, judge
+from trillsson.noss.gate import Verdict, judge, verdict_line
 from trillsson.noss.report import render
-from trillsson.noss.results import ModelResult, table, the_teacher
+from trillsson.noss.results import ModelResult, table, teacher_warnings, the_teacher
 from trillsson.pairs import open_pairs
 from trillsson.progress import say
 from trillsson.storage import join, open_storage
@@ -34,7 +34,7 @@ class ReportSpec(Spec):
 
 
 def run(spec: ReportSpec) -> str:
-    """Writes the report, prints its table, and returns the URI of its folder.
+    """Writes the report, prints its table and what came of it, and returns the URI of its folder.
 
     Raises:
         InputError: the results are not those of one teacher and some students, other audio was screened, or for other
@@ -62,7 +62,8 @@ def run(spec: ReportSpec) -> str:
             )
             made = Path(folder)
             (made / PAGE).write_text(page, encoding="utf-8")
-            text = "\n".join([table(results), "", *audio_lines(audio), *reject_lines(rejected)])
+            lines = [table(results), "", *outcome_lines(results, release, verdicts), ""]
+            text = "\n".join([*lines, *audio_lines(audio), *reject_lines(rejected)])
             (made / TABLE).write_text(text, encoding="utf-8")
             stored = commit_folder(uri, made)
     with tempfile.TemporaryDirectory(prefix="trillsson-") as cache:
@@ -76,6 +77,16 @@ def _identity(spec: ReportSpec) -> str:
     told = spec.model_dump(mode="json", include={"audio", "targets", "screened"})
     told |= {"release": spec.release.digest(), "results": sorted(spec.results)}
     return digest_of({"step": "report", "schema_version": SCHEMA_VERSION, **told})[:SHORT]
+
+
+def outcome_lines(results: Sequence[ModelResult], release: Release, verdicts: Sequence[Verdict]) -> list[str]:
+    """Returns what the gate says, a line a student, then a warning for every baseline that beats the teacher."""
+    if release.gate is None:
+        said = ["no student was judged: the config has no gate, so nothing can be published"]
+    else:
+        tasks = len(the_teacher(results).scores)
+        said = [verdict_line(verdict, release.gate, tasks=tasks) for verdict in verdicts]
+    return [*said, *(f"warning: {warning}" for warning in teacher_warnings(results))]
 
 
 def judge_students(results: Sequence[ModelResult], release: Release) -> tuple[Verdict, ...]:

@@ -126,6 +126,28 @@ def task_names(results: Sequence[ModelResult]) -> list[str]:
     return list(dict.fromkeys(task for result in results for task in result.scores))
 
 
+def beaten_tasks(result: ModelResult, other: ModelResult) -> list[str]:
+    """Returns the tasks on which another model scored better on test than this one, however close the two are."""
+    shared = [task for task in result.scores if task in other.scores]
+    return [task for task in shared if _goodness(other.scores[task]) > _goodness(result.scores[task])]
+
+
+def _goodness(score: TaskScore) -> float:
+    return score.value if higher_is_better(score.metric) else -score.value
+
+
+def teacher_warnings(results: Sequence[ModelResult]) -> list[str]:
+    """Returns a clause for every baseline that beats the teacher on some task: there its targets teach nothing."""
+    teachers = [result for result in results if result.role == "teacher"]
+    pairs = [(teacher, result) for teacher in teachers for result in results if result.role == "baseline"]
+    return [
+        f"the baseline {baseline.name} beats the teacher on {len(tasks)} of {len(teacher.scores)} tasks, "
+        f"{', '.join(tasks)}: there the teacher carries nothing to distil"
+        for teacher, baseline in pairs
+        if (tasks := beaten_tasks(teacher, baseline))
+    ]
+
+
 def check_comparable(results: Sequence[ModelResult], *, task: str) -> None:
     """Refuses to compare scores of a task that were not measured the same way.
 

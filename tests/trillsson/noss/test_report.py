@@ -131,6 +131,17 @@ def test_says_what_matters(results: list[ModelResult], release: Release) -> None
     assert text.index("Scores below the baseline") > text.index("measured 44.4")  # on the card of micro
 
 
+def test_warns_where_the_baseline_beats_the_teacher(
+    results: list[ModelResult], release: Release, make_result: MakeResult
+) -> None:
+    assert "Warning:" not in Page(report(results, release)).text
+    strong = make_result("strong", "baseline", {"emotion": 0.9})
+    warning = (
+        "the baseline strong beats the teacher on 1 of 2 tasks, emotion: there the teacher carries nothing to distil"
+    )
+    assert f"Warning: {warning}." in Page(report([*results, strong], release)).text
+
+
 def test_tells_of_the_audio(results: list[ModelResult], release: Release) -> None:
     text = Page(report(results, release)).text
     for phrase in (
