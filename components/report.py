@@ -1,4 +1,4 @@
-"""report: results, audio datasets -> page and table."""
+"""report: results, audio datasets, targets -> page and table."""
 
 from kfp import dsl
 
@@ -12,6 +12,7 @@ def report(
     baseline: str,
     students: list[str],
     audio: list[str],
+    targets: list[str],
     screened: str,
     page: dsl.Output[dsl.HTML],
 ) -> str:
@@ -20,4 +21,4 @@ def report(
     from pipelines.process import as_task
 
     results = [baseline, teacher, *students]
-    return as_task(steps.report)(release, results, audio=audio, screened=screened, page=page.path)
+    return as_task(steps.report)(release, results, audio=audio, targets=targets, screened=screened, page=page.path)

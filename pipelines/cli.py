@@ -201,12 +201,15 @@ def evaluate(config: Path, model: str, audio: tuple[str, ...], embeddings: tuple
 @CONFIG
 @click.option("--result", multiple=True, required=True, help="File that `trillsson evaluate` printed.")
 @click.option("--audio", multiple=True, required=True, help="Manifest of an audio dataset, of every corpus.")
+@click.option(
+    "--targets", multiple=True, required=True, help="Manifest of the teacher's embeddings of it, in the same order."
+)
 @SCREENED
-def report(config: Path, result: tuple[str, ...], audio: tuple[str, ...], screened: str) -> None:
+def report(config: Path, result: tuple[str, ...], **heard: Any) -> None:
     """Sets the results of all models side by side, as a table and as a page, and tells about the audio."""
     from pipelines import steps
 
-    steps.report(_release(config), result, audio=audio, screened=screened)
+    steps.report(_release(config), result, **heard)
 
 
 @main.command()

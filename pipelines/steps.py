@@ -202,20 +202,32 @@ def evaluate(release: str, model: str, *, audio: Sequence[str], embeddings: Sequ
     return step.run(spec)
 
 
-def report(release: str, results: Sequence[str], *, audio: Sequence[str], screened: str, page: str = "") -> str:
+def report(
+    release: str,
+    results: Sequence[str],
+    *,
+    audio: Sequence[str],
+    targets: Sequence[str],
+    screened: str,
+    page: str = "",
+) -> str:
     """Writes the report over all results, prints the table, and returns the report's folder.
 
     Args:
         release: the release.
         results: JSON files that `evaluate` wrote.
         audio: manifests of the audio datasets of every corpus.
+        targets: manifests of the teacher's embeddings of them, in the same order.
         screened: folder that `screen` returned.
         page: where to put a copy of the page, if anywhere.
     """
     from trillsson.noss import release_report as step
 
     config = read_release(release)
-    stored = step.run(step.ReportSpec(release=config, results=tuple(results), audio=tuple(audio), screened=screened))
+    spec = step.ReportSpec(
+        release=config, results=tuple(results), audio=tuple(audio), targets=tuple(targets), screened=screened
+    )
+    stored = step.run(spec)
     if page:
         html = open_storage(stored).read(step.PAGE) or b""
         Path(page).parent.mkdir(parents=True, exist_ok=True)

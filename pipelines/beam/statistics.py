@@ -209,8 +209,8 @@ def _training_windows(element: ShardPair, spec: StatisticsSpec, *, excluded: fro
 
 def _shown(clip: Clip, task: Task, *, corpus: str) -> list[bytes]:
     """Returns the clip's label for a task, if the task trains on the clip, else nothing."""
-    label, shown = (label_of(clip, task) if task.corpus == corpus else None) or ("", False)
-    return [label.encode()] if shown else []
+    found = label_of(clip, task) if task.corpus == corpus else None
+    return [found[0].encode()] if found and found[1] == "train" else []
 
 
 def _chunks(rows: Iterator[Embeddings]) -> Iterator[Embeddings]:

@@ -83,10 +83,9 @@ def build(release: Release) -> Any:
         upper = place(evaluate(release=release, model=TEACHER, **labelled)).output
         lower = place(evaluate(release=release, model=BASELINE, **floor)).output
         made = each_student(students=students, statistics=told, **pairs).set_caching_options(False).outputs
-        ends = {"release": release, "teacher": upper, "students": made["results"]}
-        heard = {"audio": dsl.Collected(prepared), "screened": screened}
-        page = place(report(baseline=lower, **heard, **ends)).outputs["Output"]
-        published: list[str] = place(publish(bundles=made["bundles"], report=page, **ends)).output
+        ends = {"teacher": upper, "students": made["results"]}
+        page = place(report(baseline=lower, **pairs, **ends)).outputs["Output"]
+        published: list[str] = place(publish(release=release, bundles=made["bundles"], report=page, **ends)).output
         return published
 
     return trillsson_release

@@ -53,7 +53,11 @@ def test_a_release_from_config_to_model(make_release: MakeRelease) -> None:
     lines = first.stdout.splitlines()
     table = lines[next(n for n, line in enumerate(lines) if line.startswith("model ")) :]
     assert [line.split()[0] for line in table if line[:1].isalpha()][1:5] == ["logmel", "teacher", "nano", "smaller"]
-    assert "audio tones: 24 clips, 0.01 h; 0 rejects, 0 leaks, 0 duplicates" in table
+    told = "audio tones: 24 clips, 0.01 h; 0 rejects, 0 leaks, 0 duplicates, 0 without a target; 18 learnt from"
+    assert told in table
+    assert "embeddings: 0 rejects" in table
+    for student in ("nano", "smaller"):
+        assert f"{student} passed the gate: 1% of the teacher's score on 1 of 1 tasks, wanted on at least 1" in table
     page = Path(next(line for line in lines if line.startswith("report: ")).removeprefix("report: "))
     assert "<svg" in page.read_text(encoding="utf-8")
     assert "published nano@1" in lines
@@ -72,13 +76,13 @@ def test_a_release_from_config_to_model(make_release: MakeRelease) -> None:
 
 
 BAD_LABELS: dict[str, tuple[Callable[[list[dict[str, str]]], object], str]] = {
-    "split": (
-        lambda rows: rows[0].update(split="tset"),
-        "trillsson: column 'split' of tones/ann/00.wav#0 has split 'tset'; use one of dev, eval, test, testing, ",
-    ),
     "never shown": (
         lambda rows: next(row for row in rows if row["split"] == "test").update(pitch="middle"),
-        "trillsson: task pitch: label 'middle' of corpus tones is in validation or test and never in train; mend the ",
+        "trillsson: task pitch: label 'middle' of corpus tones is in test and never in train; mend the split or ",
+    ),
+    "no test": (
+        lambda rows: [row.update(split="dev") for row in rows if row["split"] == "test"],
+        "trillsson: task pitch: no clip of corpus tones has label 'pitch' and split 'test' in column 'split'; ",
     ),
     "nothing to learn from": (
         lambda rows: [row.update(split="test") for row in rows],
@@ -127,6 +131,12 @@ BAD_CORPORA: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: soundfile.write(broken(folder, "00.wav"), np.zeros(160), 16_000),
         "ann/00.wav: too_short (0.010 s, at least 0.1 s are needed)",
     ),
+    "unknown split": (
+        lambda folder: broken(folder, "labels.csv").write_text(
+            broken(folder, "labels.csv").read_text().replace("validation", "vlidation", 1)
+        ),
+        "column 'split' of {folder}/labels.csv line 4 has split 'vlidation'; use one of dev, eval, test, ",
+    ),
     "row without file": (
         lambda folder: broken(folder, "00.wav").unlink(),
         "ann/00.wav: missing (labels.csv has a row for it)",
@@ -148,7 +158,7 @@ def test_a_bad_corpus_is_one_line_and_nothing_half_written(
     result = CliRunner().invoke(main, ["prepare", str(config), "--corpus", "tones"])
     assert result.exit_code == 2
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("trillsson: ")]
-    assert message in line
+    assert message.format(folder=tones.path) in line
     assert result.stdout == ""
     assert not list(Path(release.workdir).rglob("manifests"))
 

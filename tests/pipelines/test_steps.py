@@ -30,7 +30,7 @@ def test_a_release_with_workdir_and_registry_on_gcs(
     for model, made in ((steps.BASELINE, ""), ("nano", bundle)):
         heard, rows = steps.embed(release, model, audio, bundle=made)
         results.append(steps.evaluate(release, model, audio=heard, embeddings=rows, bundle=made))
-    page = steps.report(release, results, audio=prepared, screened=screened)
+    page = steps.report(release, results, audio=audio, targets=targets, screened=screened)
     assert "<svg" in (open_storage(page).read("report.html") or b"").decode()
     assert steps.publish(release, results, bundles=[bundle]) == ["nano@1"]
     assert trillsson.load("nano", registry=config.registry).dim == 16

@@ -27,7 +27,7 @@ from trillsson.storage import join, open_file, open_storage
 from trillsson.teachers import open_embedder
 from trillsson.teachers.hub import local_path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUNDLE = "bundle"
 """Key of a result's provenance: the digest of the bundle that was measured, which alone it may publish."""
 
@@ -90,10 +90,16 @@ def run(spec: EvaluateSpec) -> str:
             ms_per_second=time_embedder(embedder),
             parity=bundle.spec.parity if bundle else {},
             scores=scores,
+            rejects={pair.corpus: rejects for pair in pairs if (rejects := pair.embeddings.manifest.rejects)},
             provenance=_provenance(pairs, bundle),
         )
         storage.create(path, result.model_dump_json(indent=1).encode())
     return join(storage.uri, path)
+
+
+def embeddings_of(corpus: str) -> str:
+    """Returns the key of a result's provenance that tells which embeddings of a corpus were probed."""
+    return f"embeddings of {corpus}"
 
 
 def read_result(uri: str) -> ModelResult:
@@ -130,6 +136,7 @@ def _identity(spec: EvaluateSpec, pairs: Sequence[DatasetPair]) -> str:
             "schema_version": SCHEMA_VERSION,
             "role": spec.role,
             "datasets": [(pair.audio.id, pair.embeddings.id) for pair in pairs],
+            "rejects": [pair.embeddings.manifest.rejects for pair in pairs],
             "tasks": {name: task.model_dump(mode="json") for name, task in spec.tasks.items()},
             "evaluation": spec.evaluation.model_dump(mode="json"),
         }
@@ -137,7 +144,7 @@ def _identity(spec: EvaluateSpec, pairs: Sequence[DatasetPair]) -> str:
 
 
 def _provenance(pairs: Sequence[DatasetPair], bundle: Bundle | None) -> dict[str, str]:
-    datasets = {f"embeddings of {pair.corpus}": pair.embeddings.id for pair in pairs}
+    datasets = {embeddings_of(pair.corpus): pair.embeddings.id for pair in pairs}
     return {**datasets, BUNDLE: bundle.digest} if bundle else datasets
 
 

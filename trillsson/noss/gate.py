@@ -1,7 +1,7 @@
 """The gate: whether a student is good, small and exact enough to be published."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -42,8 +42,8 @@ class Check(Spec):
 class Verdict(Spec):
     """What the gate says of one student. It passes when every check does.
 
-    `kept` maps every task to the share of the teacher's score that the student keeps; a task it was not scored on is
-    left out and counts as not kept.
+    `checks` begin with the one on tasks. `kept` maps every task to the share of the teacher's score that the student
+    keeps; a task it was not scored on is left out and counts as not kept.
     """
 
     model_config = ConfigDict(ser_json_inf_nan="strings")
@@ -117,6 +117,19 @@ def keeps(fraction: float, gate: Gate) -> bool:
     return fraction >= gate.teacher_fraction - _ROUNDING
 
 
+def kept_tasks(kept: Mapping[str, float], gate: Gate) -> int:
+    """Counts the tasks on which the share of the teacher's score counts as kept."""
+    return sum(keeps(fraction, gate) for fraction in kept.values())
+
+
+def verdict_line(verdict: Verdict, gate: Gate, *, tasks: int) -> str:
+    """Returns the verdict in one line: passed or not, on how many of the teacher's `tasks`, and what else failed."""
+    said = f"{verdict.student} {'passed' if verdict.passed else 'did not pass'} the gate"
+    reached = f"{gate.teacher_fraction:.0%} of the teacher's score on {kept_tasks(verdict.kept, gate)} of {tasks} tasks"
+    failed = [check.text for check in verdict.checks[1:] if not check.passed]
+    return "; ".join([f"{said}: {reached}, wanted on at least {gate.min_tasks}", *failed])
+
+
 def enforce(verdict: Verdict) -> None:
     """Lets a student through that passed.
 
@@ -128,7 +141,7 @@ def enforce(verdict: Verdict) -> None:
 
 
 def _checks(student: ModelResult, kept: dict[str, float], gate: Gate) -> Iterator[Check]:
-    reached = sum(keeps(fraction, gate) for fraction in kept.values())
+    reached = kept_tasks(kept, gate)
     yield Check(
         name=f"tasks with {gate.teacher_fraction:.0%} of the teacher's score",
         passed=reached >= gate.min_tasks,

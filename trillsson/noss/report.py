@@ -6,11 +6,18 @@ from statistics import median
 
 from trillsson.config import SAMPLE_RATE, Gate, Release
 from trillsson.errors import InputError
-from trillsson.noss.audio_report import CorpusAudio
-from trillsson.noss.gate import Verdict, keeps, kept_by_task
-from trillsson.noss.metrics import higher_is_better
+from trillsson.noss.audio_report import CorpusAudio, ModelRejects
+from trillsson.noss.gate import Verdict, keeps, kept_by_task, kept_tasks
 from trillsson.noss.pictures import picture
-from trillsson.noss.results import ModelResult, formats, in_order, metric_title, task_names
+from trillsson.noss.results import (
+    ModelResult,
+    beaten_tasks,
+    formats,
+    in_order,
+    metric_title,
+    task_names,
+    teacher_warnings,
+)
 from trillsson.noss.tasks import Carved
 from trillsson.pages.rendering import render_page
 
@@ -55,6 +62,7 @@ def render(
     release: Release,
     verdicts: Sequence[Verdict],
     audio: Sequence[CorpusAudio],
+    rejected: Sequence[ModelRejects],
     context: Mapping[str, str],
 ) -> str:
     """Renders the report as one self-contained HTML page, the same bytes for the same arguments.
@@ -64,6 +72,7 @@ def render(
         release: the release; its tasks must be those of the results.
         verdicts: what the gate said, at most one a student; none where the release has no gate.
         audio: the corpora, in the order they are shown.
+        rejected: clips that models gave no embedding of.
         context: further facts to print, such as versions and the machine, by name.
 
     Raises:
@@ -87,6 +96,7 @@ def render(
         "report.html.j2",
         release=release,
         headline=_headline(cards, release=release),
+        warnings=teacher_warnings(ordered),
         results=ordered,
         cards=cards,
         kept={card.result.name: card.kept for card in cards},
@@ -98,6 +108,7 @@ def render(
         penalties=", ".join(f"{penalty:g}" for penalty in sorted(set(release.evaluation.penalties))),
         window_seconds=release.framing.window / SAMPLE_RATE,
         audio=audio,
+        rejected=rejected,
         context=dict(context),
     )
 
@@ -135,8 +146,7 @@ def _figures(
 ) -> Iterator[tuple[str, str]]:
     """Yields the large numbers of a card and what they are."""
     if kept and gate:
-        reached = sum(keeps(fraction, gate) for fraction in kept.values())
-        yield f"{reached} of {tasks}", f"tasks with {gate.teacher_fraction:.0%} of the teacher’s score"
+        yield f"{kept_tasks(kept, gate)} of {tasks}", f"tasks with {gate.teacher_fraction:.0%} of the teacher’s score"
     elif kept:
         yield f"{median(kept.values()):.0%}", "of the teacher’s score, on the median task"
     if student.size_mb:
@@ -161,8 +171,7 @@ def _notes(
         if whole := _sizes(teacher)[name]:
             yield f"Its {name} size is {_sizes(student)[name] / whole:.1%} of the teacher’s."
     for baseline in baselines:
-        below = [task for task in student.scores if task in baseline.scores and _worse(student, baseline, task)]
-        if below:
+        if below := beaten_tasks(student, baseline):
             yield f"Scores below the baseline {baseline.name} on {', '.join(below)}."
     loose = [task for task, score in student.scores.items() if not score.converged]
     if loose:
@@ -175,11 +184,6 @@ def _times(ratio: float, word: str) -> str:
 
 def _sizes(result: ModelResult | None) -> dict[str, float]:
     return (result.size_mb if result else None) or {}
-
-
-def _worse(student: ModelResult, other: ModelResult, task: str) -> bool:
-    sign = 1 if higher_is_better(student.scores[task].metric) else -1
-    return sign * student.scores[task].value < sign * other.scores[task].value
 
 
 def _task_row(task: str, results: Sequence[ModelResult], *, release: Release) -> _TaskRow:

@@ -29,8 +29,9 @@ class ModelResult(Spec):
     """Everything measured on one model.
 
     `parity` maps an export format to its largest relative difference from Keras; a difference that is not a number is
-    kept as infinite, so that no gate lets it pass. `provenance` maps what the numbers rest on (datasets, bundle, code)
-    to its digest or version.
+    kept as infinite, so that no gate lets it pass. `rejects` maps the tasks' corpora to the clips, by reason, that the
+    model gave no embedding of; no task needs one of these. `provenance` maps what the numbers rest on (datasets,
+    bundle, code) to its digest or version.
     """
 
     model_config = ConfigDict(ser_json_inf_nan="strings")
@@ -44,6 +45,7 @@ class ModelResult(Spec):
     ms_per_second: float = Field(ge=0, allow_inf_nan=False, description="ms of compute for one second of audio")
     parity: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     scores: dict[str, TaskScore] = Field(min_length=1)
+    rejects: dict[str, dict[str, int]] = Field(default_factory=dict)
     provenance: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("parity", mode="before")
@@ -107,9 +109,43 @@ def in_order(results: Sequence[ModelResult]) -> list[ModelResult]:
     return sorted(results, key=lambda result: ROLES.index(result.role))
 
 
+def the_teacher(results: Sequence[ModelResult]) -> ModelResult:
+    """Returns the result of the one teacher.
+
+    Raises:
+        InputError: there is none, or there are several.
+    """
+    teachers = [result for result in results if result.role == "teacher"]
+    if len(teachers) != 1:
+        raise InputError(f"a report needs the result of one teacher, got {len(teachers)}; evaluate the teacher once")
+    return teachers[0]
+
+
 def task_names(results: Sequence[ModelResult]) -> list[str]:
     """Returns every task that any model was scored on, in the order of first mention."""
     return list(dict.fromkeys(task for result in results for task in result.scores))
+
+
+def beaten_tasks(result: ModelResult, other: ModelResult) -> list[str]:
+    """Returns the tasks on which another model scored better on test than this one, however close the two are."""
+    shared = [task for task in result.scores if task in other.scores]
+    return [task for task in shared if _goodness(other.scores[task]) > _goodness(result.scores[task])]
+
+
+def _goodness(score: TaskScore) -> float:
+    return score.value if higher_is_better(score.metric) else -score.value
+
+
+def teacher_warnings(results: Sequence[ModelResult]) -> list[str]:
+    """Returns a clause for every baseline that beats the teacher on some task: there its targets teach nothing."""
+    teachers = [result for result in results if result.role == "teacher"]
+    pairs = [(teacher, result) for teacher in teachers for result in results if result.role == "baseline"]
+    return [
+        f"the baseline {baseline.name} beats the teacher on {len(tasks)} of {len(teacher.scores)} tasks, "
+        f"{', '.join(tasks)}: there the teacher carries nothing to distil"
+        for teacher, baseline in pairs
+        if (tasks := beaten_tasks(teacher, baseline))
+    ]
 
 
 def check_comparable(results: Sequence[ModelResult], *, task: str) -> None:

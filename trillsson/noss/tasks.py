@@ -15,6 +15,7 @@ from trillsson.config import Evaluation, Task
 from trillsson.errors import InputError
 from trillsson.noss.carving import Carving, Rule, carve_validation
 from trillsson.splits import normalise_split
+from trillsson.training.labels import check_labels, no_labels
 
 Carved = Literal["given"] | Rule
 """Where validation comes from: the set has one, or it was carved from train by speaker or by clip."""
@@ -95,24 +96,21 @@ def partition(data: TaskData, task: Task, *, name: str, evaluation: Evaluation) 
         evaluation: the share that validation takes, and the seed.
 
     Raises:
-        InputError: a split word is unknown; train or test is empty; there are fewer than two classes; a class of test
-            or validation never occurs in train; the equal error rate lacks its two classes; nothing can be carved.
+        InputError: a split word is unknown, or no probe can be fitted on the clips, see `check_labels`: screening has
+            refused both before.
     """
     order = sorted(range(len(data.keys)), key=data.keys.__getitem__)
     keys, labels, speakers = ([values[row] for row in order] for values in (data.keys, data.labels, data.speakers))
-    splits: list[str] = [normalise_split(data.splits[row], where=f"task {name}: {data.keys[row]}") for row in order]
-    _check_classes(labels, splits, name=name, metric=task.metric)
+    splits = [normalise_split(data.splits[row], where=f"task {name}: {data.keys[row]}") for row in order]
+    counts = no_labels()
+    for label, split in zip(labels, splits, strict=True):
+        counts[split][label] += 1
+    check_labels(counts, task, name=name)
     carved: Carved = "given"
     if "validation" not in splits:
         carving = _carve(keys, labels, speakers, splits, task=task, evaluation=evaluation)
-        if not carving.keys:
-            raise InputError(
-                f"task {name}: no class has two train clips to carve validation from; add clips or a split"
-            )
         carved = carving.rule
         splits = ["validation" if key in carving.keys else split for key, split in zip(keys, splits, strict=True)]
-    if task.metric == "equal_error_rate":
-        _check_both_classes(labels, splits, name=name)
     classes = tuple(sorted(set(labels)))
     indices = {label: index for index, label in enumerate(classes)}
     held = np.array(splits)
@@ -145,30 +143,3 @@ def _carve(
         fraction=evaluation.validation_fraction,
         seed=evaluation.seed,
     )
-
-
-def _check_classes(labels: Sequence[str], splits: Sequence[str], *, name: str, metric: str) -> None:
-    for split in ("train", "test"):
-        if split not in splits:
-            raise InputError(
-                f"task {name}: no clip is in {split}; name the column of the split in the task's split key"
-            )
-    known = {label for label, split in zip(labels, splits, strict=True) if split == "train"}
-    for label, split in zip(labels, splits, strict=True):
-        if label not in known:
-            raise InputError(f"task {name}: label {label!r} occurs in {split} but never in train; drop it or add clips")
-    if len(known) < 2:
-        raise InputError(f"task {name}: train has the one class {min(known)!r}; a task needs at least two")
-    if metric == "equal_error_rate" and len(known) != 2:
-        raise InputError(
-            f"task {name}: equal_error_rate needs two classes, train has {len(known)}; use balanced_accuracy"
-        )
-
-
-def _check_both_classes(labels: Sequence[str], splits: Sequence[str], *, name: str) -> None:
-    for split in ("validation", "test"):
-        heard = {label for label, own in zip(labels, splits, strict=True) if own == split}
-        if len(heard) < 2:
-            raise InputError(
-                f"task {name}: {split} has clips of {min(heard)!r} only; equal_error_rate needs clips of both classes"
-            )

@@ -22,7 +22,7 @@ from trillsson.training.exclusions import EXCLUDED, SCREENING, Counts, Exclusion
 from trillsson.training.labels import Labels
 from trillsson.training.pool import is_test, split_columns
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _DIGEST = 16
 """Bytes kept of a SHA-256: two of 10^9 clips share them with a chance of 10^-21."""
 
@@ -50,8 +50,8 @@ def run(spec: ScreenSpec) -> str:
     """Screens the audio and returns the URI of the folder that says so, or finds what an earlier run left.
 
     Raises:
-        InputError: a split is called by an unknown word, a task has no label in train or tests one that train never
-            shows, or no clip is left to learn from.
+        InputError: a split is called by an unknown word, no probe could be fitted on the labels of some task, or no
+            clip is left to learn from.
         IntegrityError: an index does not match its manifest.
     """
     datasets = _in_order(spec)
@@ -135,6 +135,8 @@ def _in_order(spec: ScreenSpec) -> list[Dataset]:
 
 
 def _identity(spec: ScreenSpec, datasets: Sequence[Dataset]) -> str:
+    # The one metric that asks for something of the labels: two classes.
+    rates = sorted(name for name, task in spec.tasks.items() if task.metric == "equal_error_rate")
     return digest_of(
         {
             "step": "screen",
@@ -142,6 +144,7 @@ def _identity(spec: ScreenSpec, datasets: Sequence[Dataset]) -> str:
             "datasets": [dataset.id for dataset in datasets],
             "corpora": spec.training.corpora,
             "tasks": tasks_of(spec.tasks),
+            "equal_error_rates": rates,
         }
     )[:SHORT]
 

@@ -12,6 +12,7 @@ from pipelines.beam.corpora.reader import About, FileReader, Item, item_of, miss
 from trillsson.audio import EXTENSIONS, is_audio
 from trillsson.config import FolderCorpus
 from trillsson.errors import InputError
+from trillsson.splits import normalise_split
 from trillsson.storage import FileInfo, open_storage
 
 ABOUT = About(
@@ -28,7 +29,8 @@ Row = Mapping[str, str]
 class FolderReader(FileReader):
     """Reads a `FolderCorpus`: each file of it is an item, joined with its row of the table.
 
-    A row without a file is a reject `missing`, a file without a row a reject `unlisted`.
+    A row without a file is a reject `missing`, a file without a row a reject `unlisted`. A word in the column of the
+    split that means none of the three splits is refused here, before anything is decoded.
     """
 
     def __init__(self, spec: FolderCorpus) -> None:
@@ -86,6 +88,8 @@ class FolderReader(FileReader):
             if path in by_path:
                 raise InputError(f"{where} line {number} names {path!r} a second time; keep one row a file")
             by_path[path] = row
+            if self._wanted(path) and (word := _cell(row, self._spec.split)):
+                normalise_split(word, where=f"column {self._spec.split!r} of {where} line {number}")
         return {path: row for path, row in by_path.items() if self._wanted(path)}
 
 
@@ -137,10 +141,15 @@ def _labels(row: Row, spec: FolderCorpus) -> Mapping[str, Any]:
     path_column = next(iter(row)) if spec.csv else "path"
     columns = spec.labels if spec.labels is not None else tuple(column for column in row if column != path_column)
     return {
-        "speaker": row.get(spec.speaker, "").strip() if spec.speaker else "",
-        "split": row.get(spec.split, "").strip() if spec.split else "",
-        "labels": {column: value for column in columns if (value := row.get(column, "").strip())},
+        "speaker": _cell(row, spec.speaker),
+        "split": _cell(row, spec.split),
+        "labels": {column: value for column in columns if (value := _cell(row, column))},
     }
+
+
+def _cell(row: Row, column: str | None) -> str:
+    """Returns what a row has in a column, without white space around it; empty where it has none."""
+    return row.get(column, "").strip() if column else ""
 
 
 def _is_utf8(text: str) -> bool:

@@ -84,6 +84,17 @@ def test_no_model_runs_before_the_audio_was_screened(
         assert screened["taskOutputParameter"] == {"outputParameterKey": "Output", "producerTask": "screen"}
 
 
+def test_the_report_rests_on_the_audio_and_the_targets_that_were_learnt_from(
+    compiled: Callable[..., tuple[dict[str, Any], dict[str, Any]]],
+) -> None:
+    spec, _ = compiled()
+    tasks = spec["root"]["dag"]["tasks"]
+    for name in ("audio", "targets", "screened"):
+        told, learnt = (tasks[task]["inputs"]["parameters"][name] for task in ("report", "statistics"))
+        assert told == learnt
+    assert tasks["report"]["inputs"]["parameters"]["targets"]["taskOutputParameter"]["producerTask"] == "embed"
+
+
 @pytest.mark.parametrize(("gpus", "asked"), [(2, {"exec-train": "2"}), (0, {})])
 def test_only_training_asks_for_gpus(
     compiled: Callable[..., tuple[dict[str, Any], dict[str, Any]]], gpus: int, asked: dict[str, str]

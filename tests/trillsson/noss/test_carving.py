@@ -30,6 +30,17 @@ clip_sets = st.lists(
 ).map(lambda pairs: [(f"clip-{row}", f"label-{label}", voice) for row, (label, voice) in enumerate(pairs)])
 
 
+@given(clips=clip_sets, by=st.sampled_from(["speaker", "clip"]), seed=st.integers(0, 9))
+def test_which_classes_can_be_carved_is_told_by_their_clips_alone(clips: list[Clip], by: Rule, seed: int) -> None:
+    """`check_labels` relies on it, so that screening can tell without carving."""
+    clips = [
+        (key, {"label-2": "label-0", "label-3": "label-1"}.get(label, label), voice) for key, label, voice in clips
+    ]
+    able = {label for label, count in Counter(label for _, label, _ in clips).items() if count > 1}
+    carving = carve(clips, by=by, seed=seed)
+    assert {label for key, label, _ in clips if key in carving.keys} == able
+
+
 def test_holds_out_whole_speakers() -> None:
     clips = grid(speakers=10, labels=3, takes=2)
     carving = carve(clips)

@@ -65,6 +65,7 @@ def test_windows_are_averaged_before_the_probe_and_unlabelled_clips_left_out(spe
     score = result.scores["mood"]
     assert (score.value, score.train + score.validation, score.test) == (1.0, 29, 10)
     assert (result.role, result.dim, result.size_mb, result.parity) == ("baseline", 128, None, {})
+    assert result.rejects == {}
     assert result.ms_per_second > 0
 
 
@@ -78,7 +79,9 @@ def test_a_model_that_lacks_a_clip_of_a_task_is_not_compared(make_spec: MakeSpec
 
 
 def test_a_clip_of_no_task_may_lack(make_spec: MakeSpec) -> None:
-    assert read_result(run(make_spec(39))).scores["mood"].test == 10
+    result = read_result(run(make_spec(39)))
+    assert result.scores["mood"].test == 10
+    assert result.rejects == {"speech": {"non_finite_embedding": 1}}
 
 
 def test_a_result_is_measured_once(spec: EvaluateSpec, monkeypatch: pytest.MonkeyPatch) -> None:

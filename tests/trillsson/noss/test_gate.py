@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from trillsson.config import Gate
 from trillsson.errors import GateError, InputError
-from trillsson.noss.gate import Verdict, enforce, judge, required_gate
+from trillsson.noss.gate import Verdict, enforce, judge, required_gate, verdict_line
 from trillsson.noss.probes import TaskScore
 from trillsson.noss.results import ModelResult
 
@@ -68,6 +68,34 @@ def test_judge(make_result: MakeResult, values: dict[str, float], changes: dict[
     else:
         assert verdict.message == "student nano passed the gate: 4 of 4 checks"
         enforce(verdict)
+
+
+@pytest.mark.parametrize(
+    ("values", "changes", "line"),
+    [
+        (
+            {**TEACHER, "one": 0.1},
+            {},
+            "passed the gate: 90% of the teacher's score on 2 of 3 tasks, wanted on at least 2",
+        ),
+        (
+            {"one": 0.9},  # a task that was not scored is one that is not kept
+            {},
+            "did not pass the gate: 90% of the teacher's score on 1 of 3 tasks, wanted on at least 2",
+        ),
+        (
+            TEACHER,
+            {"size_mb": {"tflite": 99}, "parity": {}},
+            "did not pass the gate: 90% of the teacher's score on 3 of 3 tasks, wanted on at least 2; size of tflite "
+            "in MB: 99, wanted at most 6; difference of the exports from Keras: not measured, wanted at most 0.001",
+        ),
+    ],
+)
+def test_a_verdict_in_one_line(
+    make_result: MakeResult, values: dict[str, float], changes: dict[str, Any], line: str
+) -> None:
+    verdict = judge(make_result(values=values, **changes), make_result("big", "teacher", TEACHER), GATE)
+    assert verdict_line(verdict, GATE, tasks=3) == f"nano {line}"
 
 
 def test_kept_shares(make_result: MakeResult, make_score: MakeScore) -> None:

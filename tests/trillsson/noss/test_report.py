@@ -9,7 +9,7 @@ import pytest
 
 from trillsson.config import Release
 from trillsson.errors import InputError
-from trillsson.noss.audio_report import CorpusAudio
+from trillsson.noss.audio_report import CorpusAudio, ModelRejects
 from trillsson.noss.gate import judge
 from trillsson.noss.probes import TaskScore
 from trillsson.noss.report import render
@@ -90,18 +90,20 @@ AUDIO = (
         rejects={"too_short": 2, "silent": 3},
         leaks=1,
         duplicates=2,
+        no_target=3,
         named=(
             Exclusion(key="speech/copy.wav#0", reason="leak", of="noss/test.flac#0"),
             Exclusion(key="speech/twice.wav#0", reason="duplicate", of=EVIL),
         ),
     ),
 )
+REJECTED = (ModelRejects("big", "speech", {"non_finite_embedding": 4, "out_of_memory": 1}),)
 
 
 def report(results: list[ModelResult], release: Release, context: dict[str, str] | None = None) -> str:
     teacher = next(result for result in results if result.role == "teacher")
     verdicts = [judge(result, teacher, release.gate) for result in results if result.role == "student" and release.gate]
-    return render(results, release=release, verdicts=verdicts, audio=AUDIO, context=context or {})
+    return render(results, release=release, verdicts=verdicts, audio=AUDIO, rejected=REJECTED, context=context or {})
 
 
 def test_says_what_matters(results: list[ModelResult], release: Release) -> None:
@@ -129,10 +131,22 @@ def test_says_what_matters(results: list[ModelResult], release: Release) -> None
     assert text.index("Scores below the baseline") > text.index("measured 44.4")  # on the card of micro
 
 
+def test_warns_where_the_baseline_beats_the_teacher(
+    results: list[ModelResult], release: Release, make_result: MakeResult
+) -> None:
+    assert "Warning:" not in Page(report(results, release)).text
+    strong = make_result("strong", "baseline", {"emotion": 0.9})
+    warning = (
+        "the baseline strong beats the teacher on 1 of 2 tasks, emotion: there the teacher carries nothing to distil"
+    )
+    assert f"Warning: {warning}." in Page(report([*results, strong], release)).text
+
+
 def test_tells_of_the_audio(results: list[ModelResult], release: Release) -> None:
     text = Page(report(results, release)).text
     for phrase in (
-        "speech 12 2 gave no clip 40 1.50 9 28 1.25 h 5 too_short 2 silent 3 1 2",
+        "speech 12 2 gave no clip 40 1.50 9 28 1.25 h 5 too_short 2 silent 3 1 2 3",
+        "model corpus clips why big speech 5 non_finite_embedding 4 out_of_memory 1",
         "leak speech/copy.wav#0 noss/test.flac#0",
         f"duplicate speech/twice.wav#0 {EVIL}",
     ):
@@ -141,8 +155,10 @@ def test_tells_of_the_audio(results: list[ModelResult], release: Release) -> Non
 
 def test_no_clip_is_named_where_none_is_excluded(results: list[ModelResult], release: Release) -> None:
     clean = replace(AUDIO[0], leaks=0, duplicates=0, named=())
-    text = Page(render(results, release=release, verdicts=[], audio=[clean], context={})).text
+    text = Page(render(results, release=release, verdicts=[], audio=[clean], rejected=[], context={})).text
     assert "Clips that are not learnt from" not in text
+    assert "Every model gave an embedding of every clip that it was given." in text
+    assert "Clips that a model gave no embedding of" not in text
 
 
 def test_stands_alone(results: list[ModelResult], release: Release) -> None:
@@ -244,8 +260,8 @@ def test_a_task_that_one_model_lacks(
 
 def test_results_that_do_not_belong_here(results: list[ModelResult], release: Release, make_result: MakeResult) -> None:
     with pytest.raises(InputError, match=r"^results have task 'age'; release sample has emotion, spoof$"):
-        render([make_result(values={"age": 0.5})], release=release, verdicts=[], audio=AUDIO, context={})
+        report([make_result("big", "teacher", values={"age": 0.5})], release)
     assert release.gate
     verdict = judge(results[2], results[1], release.gate)
     with pytest.raises(InputError, match=r"^verdict on 'nano' has no result of a student of that name; give both$"):
-        render(results[:2], release=release, verdicts=[verdict], audio=AUDIO, context={})
+        render(results[:2], release=release, verdicts=[verdict], audio=(), rejected=(), context={})

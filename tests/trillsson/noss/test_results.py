@@ -6,7 +6,15 @@ from pydantic import ValidationError
 
 from trillsson.errors import InputError, IntegrityError
 from trillsson.noss.probes import TaskScore
-from trillsson.noss.results import ModelResult, in_order, metric_title, parse_result, score_text, table
+from trillsson.noss.results import (
+    ModelResult,
+    in_order,
+    metric_title,
+    parse_result,
+    score_text,
+    table,
+    teacher_warnings,
+)
 
 MakeScore = Callable[..., TaskScore]
 MakeResult = Callable[..., ModelResult]
@@ -77,6 +85,25 @@ def test_texts(make_score: MakeScore) -> None:
     assert score_text(make_score(value=0.8412, low=0.7891, high=0.88)) == "0.84 [0.79-0.88]"
     assert metric_title("accuracy") == "accuracy"
     assert metric_title("equal_error_rate") == "equal error rate (lower is better)"
+
+
+def test_a_baseline_that_beats_the_teacher(make_result: MakeResult, make_score: MakeScore) -> None:
+    def scored(name: str, role: str, accuracy: float, rate: float) -> ModelResult:
+        spoof = make_score("spoof", rate, metric="equal_error_rate", classes=2)
+        return make_result(name, role, scores={"emotion": make_score(value=accuracy), "spoof": spoof})
+
+    teacher = scored("big", "teacher", 0.8, 0.1)
+    end = "there the teacher carries nothing to distil"
+    for accuracy, rate, tasks in (
+        (0.9, 0.05, "2 of 2 tasks, emotion, spoof"),
+        (0.81, 0.1, "1 of 2 tasks, emotion"),
+        (0.8, 0.09, "1 of 2 tasks, spoof"),
+    ):
+        results = [teacher, make_result(), scored("log-mel", "baseline", accuracy, rate)]
+        assert teacher_warnings(results) == [f"the baseline log-mel beats the teacher on {tasks}: {end}"]
+    assert teacher_warnings([teacher, scored("log-mel", "baseline", 0.8, 0.1)]) == []
+    assert teacher_warnings([teacher, make_result("log-mel", "baseline", {"age": 1.0})]) == []
+    assert teacher_warnings([make_result(), make_result("log-mel", "baseline", {"emotion": 1.0})]) == []
 
 
 def test_order_is_by_role_then_as_given(make_result: MakeResult) -> None:

@@ -70,27 +70,31 @@ def test_rows_in_any_order_are_the_same_partition(make_data: Callable[..., TaskD
         (
             [("a", "test"), ("b", "test")],
             "accuracy",
-            "task emotion: no clip is in train; name the column of the split in the task's split key",
+            "task emotion: no clip of corpus speech has label 'emotion' and split 'train' in column 'split'; "
+            "mend the task or the CSV",
         ),
         (
             [("a", "train"), ("b", "train")],
             "accuracy",
-            "task emotion: no clip is in test; name the column of the split in the task's split key",
+            "task emotion: no clip of corpus speech has label 'emotion' and split 'test' in column 'split'; "
+            "mend the task or the CSV",
         ),
         (
             [("a", "train"), ("b", "train"), ("c", "test")],
             "accuracy",
-            "task emotion: label 'c' occurs in test but never in train; drop it or add clips",
+            "task emotion: label 'c' of corpus speech is in test and never in train; mend the split or remove those "
+            "clips",
         ),
         (
             [("a", "train"), ("b", "train"), ("c", "dev"), ("a", "test")],
             "accuracy",
-            "task emotion: label 'c' occurs in validation but never in train; drop it or add clips",
+            "task emotion: label 'c' of corpus speech is in validation and never in train; mend the split or remove "
+            "those clips",
         ),
         (
             [("a", "train"), ("a", "train"), ("a", "test")],
             "accuracy",
-            "task emotion: train has the one class 'a'; a task needs at least two",
+            "task emotion: train has the one class 'a'; a task needs at least two: add clips or remove it",
         ),
         (
             [("a", "train"), ("b", "train"), ("c", "train"), ("a", "test")],
@@ -100,12 +104,13 @@ def test_rows_in_any_order_are_the_same_partition(make_data: Callable[..., TaskD
         (
             [("a", "train"), ("b", "train"), ("a", "val"), ("b", "val"), ("a", "test")],
             "equal_error_rate",
-            "task emotion: test has clips of 'a' only; equal_error_rate needs clips of both classes",
+            "task emotion: test has clips of 'a' only; equal_error_rate needs clips of both classes, so add some",
         ),
         (
             [("a", "train"), ("b", "train"), ("b", "train"), ("a", "test"), ("b", "test")],
             "equal_error_rate",
-            "task emotion: validation has clips of 'b' only; equal_error_rate needs clips of both classes",
+            "task emotion: validation, which is carved from train, has clips of 'b' only; equal_error_rate needs clips "
+            "of both classes, so add some",
         ),
         (
             [("a", "train"), ("b", "train"), ("a", "test")],

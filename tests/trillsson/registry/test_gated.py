@@ -15,7 +15,7 @@ from trillsson.noss import release_report
 from trillsson.noss.probes import TaskScore
 from trillsson.noss.release_report import ReportSpec
 from trillsson.noss.results import ModelResult
-from trillsson.records import AudioRecord
+from trillsson.records import AudioRecord, EmbeddingRecord
 from trillsson.registry import gated, list_versions
 from trillsson.registry.gated import PublishSpec
 from trillsson.training import screen
@@ -56,9 +56,11 @@ def result(name: str, role: str, value: float, bundle: str = "") -> ModelResult:
 
 @pytest.fixture
 def make_spec(tiny_bundle: Path, tmp_path: Path) -> Callable[..., PublishSpec]:
-    """Makes the publishing of the tiny student, with its score and the gate of the release."""
+    """Makes the publishing of the tiny student, with its score, the baseline's, and the gate of the release."""
 
-    def make(score: float = 0.9, gate: dict[str, Any] | None = GATE, bundle: str = "") -> PublishSpec:
+    def make(
+        score: float = 0.9, gate: dict[str, Any] | None = GATE, bundle: str = "", floor: float = 0.6
+    ) -> PublishSpec:
         release: Release = parse_release(
             {
                 "name": "small",
@@ -76,7 +78,7 @@ def make_spec(tiny_bundle: Path, tmp_path: Path) -> Callable[..., PublishSpec]:
         results = [
             result("teacher", "teacher", 0.95),
             result("tiny", "student", score, bundle or read_bundle(tiny_bundle).digest),
-            result("logmel", "baseline", 0.6),
+            result("logmel", "baseline", floor),
         ]
         uris = []
         for each in results:
@@ -126,34 +128,69 @@ def test_without_a_gate_nothing_is_published(make_spec: Callable[..., PublishSpe
         gated.run(make_spec(gate=None))
 
 
-def test_the_report_shows_the_same_table_each_time(
-    make_spec: Callable[..., PublishSpec],
-    store_pair: Callable[..., tuple[str, str]],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    spec = make_spec()
-    silence = AudioRecord(key="speech/a#0", audio=np.zeros(800, np.float32), split="train", labels={"mood": "sad"})
-    audio, _ = store_pair(tmp_path / "data", [silence], [], content={})
-    screened = screen.run(
-        ScreenSpec(
-            audio=(audio,), training=spec.release.training, tasks=spec.release.tasks, workdir=spec.release.workdir
+@pytest.fixture
+def make_report(
+    make_spec: Callable[..., PublishSpec], store_pair: Callable[..., tuple[str, str]], tmp_path: Path
+) -> Callable[..., ReportSpec]:
+    """Makes the report on the same results, and on four clips, of the first of which there is no target."""
+    said = [("train", "sad"), ("train", "sad"), ("train", "glad"), ("test", "sad")]
+    clips = [
+        AudioRecord(
+            key=f"speech/{number}#0", audio=np.zeros(800 + number, np.float32), split=split, labels={"mood": mood}
         )
-    )
+        for number, (split, mood) in enumerate(said)
+    ]
+    rows = [EmbeddingRecord(key=clip.key, embeddings=np.zeros((1, 8), np.float32)) for clip in clips[1:]]
+    audio, targets = store_pair(tmp_path / "data", clips, rows, content={})
+
+    def make(**changes: Any) -> ReportSpec:
+        spec = make_spec(**changes)
+        release = spec.release
+        uses = {"training": release.training, "tasks": release.tasks, "workdir": release.workdir}
+        screened = screen.run(ScreenSpec(audio=(audio,), **uses))
+        return ReportSpec(release=release, results=spec.results, audio=(audio,), targets=(targets,), screened=screened)
+
+    return make
+
+
+def test_the_report_tells_the_same_each_time(
+    make_report: Callable[..., ReportSpec], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = make_report()
     capsys.readouterr()
-    asked = ReportSpec(release=spec.release, results=spec.results, audio=(audio,), screened=screened)
     uri = release_report.run(asked)
     first = capsys.readouterr().err
     assert release_report.run(asked) == uri
     assert capsys.readouterr().err == first
-    assert [line.split()[1] for line in first.splitlines() if line[2:3].isalpha()][:4] == [
-        "model",
-        "logmel",
-        "teacher",
-        "tiny",
-    ]
-    assert first.splitlines()[-2:] == [
-        "» audio speech: 1 clips, 0.00 h; 0 rejects, 0 leaks, 0 duplicates",
+    lines = first.splitlines()
+    assert [line.split()[1] for line in lines if line[2:3].isalpha()][:4] == ["model", "logmel", "teacher", "tiny"]
+    assert lines[-6:] == [
+        "» ",
+        "» tiny passed the gate: 90% of the teacher's score on 1 of 1 tasks, wanted on at least 1",
+        "» ",
+        "» audio speech: 4 clips, 0.00 h; 0 rejects, 0 leaks, 0 duplicates, 1 without a target; 2 learnt from",
+        "» embeddings of speech by teacher: 1 rejects (non_finite_embedding 1)",
         f"» report: {uri}/report.html",
     ]
     assert "<svg" in (Path(uri) / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        (
+            {"score": 0.7, "floor": 0.96},
+            [
+                "tiny did not pass the gate: 90% of the teacher's score on 0 of 1 tasks, wanted on at least 1",
+                "warning: the baseline logmel beats the teacher on 1 of 1 tasks, mood: there the teacher carries "
+                "nothing to distil",
+            ],
+        ),
+        ({"gate": None}, ["no student was judged: the config has no gate, so nothing can be published"]),
+    ],
+)
+def test_the_report_says_what_came_of_it(
+    make_report: Callable[..., ReportSpec], changes: dict[str, Any], lines: list[str]
+) -> None:
+    told = (Path(release_report.run(make_report(**changes))) / release_report.TABLE).read_text(encoding="utf-8")
+    assert told.split("\n\n")[1].splitlines() == lines

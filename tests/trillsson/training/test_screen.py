@@ -50,15 +50,15 @@ def excluded(uri: str) -> list[tuple[str, str, str]]:
 TASKS = {"mood": Task(corpus="noss", label="mood"), "age": Task(corpus="noss", label="age", split="fold")}
 
 
-def labelled(name: str, sound: int, split: str, fold: str = "") -> AudioRecord:
-    return clip(f"noss/{name}", sound, split, mood="glad", age="old", **({"fold": fold} if fold else {}))
+def labelled(name: str, sound: int, split: str, fold: str = "", *, mood: str = "glad", age: str = "old") -> AudioRecord:
+    return clip(f"noss/{name}", sound, split, mood=mood, age=age, **({"fold": fold} if fold else {}))
 
 
 NOSS = [
     labelled("a", 1, "train", "train"),
-    labelled("b", 2, "dev", "train"),
+    labelled("b", 2, "dev", "train", age="young"),
     labelled("c", 3, "eval", "train"),
-    labelled("d", 4, "train", "test"),
+    labelled("d", 4, "train", "test", mood="sad", age="young"),
 ]
 
 
@@ -128,7 +128,8 @@ def test_whatever_is_learnt_from_is_there_once_and_in_no_test(
     sounds: list[tuple[int, str]], store_pair: StorePair, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     clips = [clip(f"c/{number:02d}", sound, split, x="y") for number, (sound, split) in enumerate(sounds)]
-    clips.append(clip("c/99", 99, x="y"))
+    more = {96: ("test", "y"), 97: ("train", "y"), 98: ("train", "y"), 99: ("train", "z")}  # so that `x` is a task
+    clips += [clip(f"c/{sound}", sound, split, x=label) for sound, (split, label) in more.items()]
     root = tmp_path_factory.mktemp("any")
     audio, _ = store_pair(root, clips, [], content={}, corpus="c", per_shard=3)
     tasks = {"x": Task(corpus="c", label="x")}
@@ -146,6 +147,12 @@ def test_a_screening_is_found_again_and_scoring_does_not_matter(make_spec: MakeS
     assert run(spec.model_copy(update={"tasks": scored})) == uri
     relabelled = {"mood": Task(corpus="noss", label="age")}
     assert run(spec.model_copy(update={"tasks": relabelled})) != uri
+    rates = {**TASKS, "mood": TASKS["mood"].model_copy(update={"metric": "equal_error_rate"})}
+    for _ in range(2):  # the one metric that asks for more of the labels
+        with pytest.raises(
+            InputError, match=r"^task mood: validation has clips of 'glad' only; equal_error_rate needs"
+        ):
+            run(spec.model_copy(update={"tasks": rates}))
 
 
 REFUSED = {
@@ -158,9 +165,8 @@ REFUSED = {
         r"^column 'fold' of noss/e#0 has split 'third'; use one of dev, ",
     ),
     "label that train never shows": (
-        [clip("noss/e", 5, "test", mood="sad")],
-        r"^task mood: label 'sad' of corpus noss is in validation or test and never in train; mend the split or remove "
-        r"those clips$",
+        [clip("noss/e", 5, "test", mood="bad")],
+        r"^task mood: label 'bad' of corpus noss is in test and never in train; mend the split or remove those clips$",
     ),
 }
 
@@ -174,14 +180,23 @@ def test_what_would_fail_late_is_refused(make_spec: MakeSpec, case: str) -> None
             run(spec)
 
 
-def test_a_task_without_labels_in_train(make_spec: MakeSpec) -> None:
-    tasks = {"accent": Task(corpus="noss", label="accent", split="fold")}
-    message = (
-        r"^task accent: no clip of corpus noss has label 'accent' and split 'train' in column 'fold'; "
-        r"mend the task or the CSV$"
-    )
-    with pytest.raises(InputError, match=message):
-        run(make_spec({"noss": NOSS}, tasks))
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        ([], "no clip of corpus noss has label 'accent' and split 'train' in column 'fold'; mend the task or the CSV"),
+        (
+            ["train", "train", "dev"],
+            "no clip of corpus noss has label 'accent' and split 'test' in column 'fold'; mend the task or the CSV",
+        ),
+        (["train", "test"], "train has the one class 'one'; a task needs at least two: add clips or remove it"),
+    ],
+)
+def test_a_task_that_no_probe_can_be_fitted_on(make_spec: MakeSpec, folds: list[str], message: str) -> None:
+    accented = [clip(f"noss/{number}", 10 + number, fold=fold, accent="one") for number, fold in enumerate(folds)]
+    spec = make_spec({"noss": NOSS + accented}, {"accent": Task(corpus="noss", label="accent", split="fold")})
+    with pytest.raises(InputError) as error:
+        run(spec)
+    assert str(error.value) == f"task accent: {message}"
 
 
 @pytest.mark.parametrize(

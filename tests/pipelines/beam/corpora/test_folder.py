@@ -175,6 +175,30 @@ def test_a_file_without_a_row_is_a_reject(tones: FolderCorpus, edit_csv: EditCsv
     assert [each for each in items_of(tones) if each.reject] == [reject]
 
 
+WORDS = "dev, eval, test, testing, train, training, val, valid, validation"
+
+
+def test_a_word_that_means_no_split(tones: FolderCorpus, edit_csv: EditCsv) -> None:
+    edit_csv(lambda rows: rows[3].update(split=" tset"))
+    with pytest.raises(InputError) as error:
+        items_of(tones)
+    where = f"{tones.path}/labels.csv line 5"
+    assert str(error.value) == f"column 'split' of {where} has split 'tset'; use one of {WORDS}"
+
+
+def test_a_word_that_means_no_split_in_json_lines(table: Callable[..., FolderCorpus]) -> None:
+    corpus = table("", '{"path": "bob/01.flac", "fold": 3}', fold="Dev")
+    with pytest.raises(InputError, match=r"^column 'fold' of .*/labels\.jsonl line 3 has split '3'; use one of dev, "):
+        items_of(corpus, split="fold")
+
+
+def test_words_count_only_where_they_are_used(tones: FolderCorpus, edit_csv: EditCsv) -> None:
+    edit_csv(lambda rows: [row.update(split="tset") for row in rows if row["speaker"] == "ann"])
+    assert {each.split for each in items_of(tones, exclude=("ann/*",))} == {"train", "validation", "test"}
+    first = items_of(tones, split=None)[0]
+    assert (first.split, first.labels["split"], first.reject) == ("", "tset", "")
+
+
 def test_a_file_that_is_named_twice(tones: FolderCorpus, edit_csv: EditCsv) -> None:
     edit_csv(lambda rows: rows.append(rows[0]))
     with pytest.raises(InputError, match=r"line 26 names 'ann/00\.wav' a second time; keep one row a file"):
