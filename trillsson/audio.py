@@ -4,7 +4,8 @@ Samples are float32 in [-1, 1]; stored samples are little-endian int16, 32,768 t
 """
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from trillsson.errors import InputError
 
 Audio = NDArray[np.float32]
 """Mono samples at 16 kHz: shape `[samples]`, float32 in [-1, 1]."""
+
+SampleT = TypeVar("SampleT", np.float32, np.int16)
 
 CLIP_SAMPLES = 30 * SAMPLE_RATE
 SHORTEST_SAMPLES = SAMPLE_RATE // 10
@@ -28,7 +31,8 @@ EXTENSIONS = frozenset(
 UNSUPPORTED = frozenset({".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".ape", ".wv"})
 """Extensions of audio that it does not read: such a file is a reject, not something that is no audio."""
 
-_PCM_SCALE = 32_768.0
+PCM_SCALE = 32_768.0
+"""What an int16 sample is divided by."""
 
 
 class RejectError(Exception):
@@ -79,13 +83,13 @@ def cut(samples: int, segments: Sequence[tuple[float, float]] | None) -> list[tu
 
 def to_pcm16(audio: Audio) -> bytes:
     """Encodes float32 samples in [-1, 1] as little-endian int16; full scale is clipped to 32,767."""
-    samples: NDArray[np.int16] = np.clip(np.rint(audio * _PCM_SCALE), -32_768, 32_767).astype("<i2")
+    samples: NDArray[np.int16] = np.clip(np.rint(audio * PCM_SCALE), -32_768, 32_767).astype("<i2")
     return samples.tobytes()
 
 
 def from_pcm16(pcm: bytes) -> Audio:
     """Decodes little-endian int16 bytes to float32 in [-1, 1): the inverse of `to_pcm16`."""
-    return np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(_PCM_SCALE)
+    return np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(PCM_SCALE)
 
 
 def window_count(samples: int, framing: Framing) -> int:
@@ -103,15 +107,33 @@ def frame(audio: Audio, framing: Framing) -> Windows:
     """
     if audio.ndim != 1 or not audio.size:
         raise InputError(f"audio has shape {audio.shape}; give one non-empty row of 16 kHz samples")
-    windows = np.zeros((window_count(audio.size, framing), framing.window), np.float32)
-    for number, window in enumerate(windows):
+    windows = np.empty((window_count(audio.size, framing), framing.window), np.float32)
+    fill_windows(windows, audio, framing)
+    return windows
+
+
+def fill_windows(
+    rows: Iterable[NDArray[SampleT]], audio: NDArray[SampleT], framing: Framing, *, first: int = 0
+) -> None:
+    """Writes windows into rows that are there already, as `frame` cuts them.
+
+    Args:
+        rows: one `[window]` array for each window that is wanted.
+        audio: `[samples]`, at least one.
+        framing: how it is cut.
+        first: number of the window that goes into the first row.
+    """
+    for number, row in enumerate(rows, first):
         start = number * framing.hop
         real = audio[start : start + framing.window]
-        window[: real.size] = real
-        if framing.padding == "symmetric" and real.size < framing.window:
+        row[: real.size] = real
+        if real.size == framing.window:
+            continue
+        if framing.padding == "constant":
+            row[real.size :] = 0
+        else:
             positions = np.arange(start + real.size, start + framing.window)
-            window[real.size :] = audio[mirrored(positions, audio.size)]
-    return windows
+            row[real.size :] = audio[mirrored(positions, audio.size)]
 
 
 def mirrored(positions: NDArray[np.int64], size: int) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -132,10 +133,14 @@ class Dataset:
         Raises:
             IntegrityError: an index is missing or changed.
         """
+        return chain.from_iterable(self.indexes())
+
+    def indexes(self) -> Iterator[Iterator[IndexedClip]]:
+        """Yields the same, one iterator a shard."""
         shards = self.shards
         indexes = open_storage(self.root).read_many(shard.index for shard in shards)
         for shard, data in zip(shards, indexes, strict=True):
-            yield from shard.parse_index(data)
+            yield shard.parse_index(data)
 
     def rejects(self) -> Iterator[Reject]:
         """Yields every reject of the dataset."""

@@ -19,7 +19,7 @@ from trillsson.digests import SHORT, canonical_json
 from trillsson.embedder import Embeddings
 from trillsson.errors import IntegrityError
 from trillsson.storage import Storage, explain_os_errors
-from trillsson.tfrecords import Part, TFRecordWriter, decode_example, encode_example, join_parts
+from trillsson.tfrecords import Part, TFRecordWriter, decode_example, encode_example, join_parts, view_example
 
 SCHEMA_VERSION = 2
 _LABEL = "label/"
@@ -100,6 +100,19 @@ def decode_audio(data: bytes) -> AudioRecord:
     return AudioRecord(**vars(clip), audio=from_pcm16(pcm))
 
 
+def view_audio(data: bytes | memoryview) -> tuple[str, NDArray[np.int16]]:
+    """Returns key and samples of an audio record, `[samples]` int16; they are views of `data`, and not digested anew.
+
+    Raises:
+        IntegrityError: the bytes are no audio record.
+    """
+    features: Mapping[str, Any] = view_example(data, only=(b"key", b"audio/pcm16"))
+    try:
+        return bytes(features["key"]).decode(), np.frombuffer(features["audio/pcm16"], "<i2")
+    except (KeyError, TypeError, ValueError) as error:
+        raise IntegrityError(f"a record is no audio record ({error!r}); run again from prepare") from error
+
+
 def encode_index(clips: Iterable[IndexedClip]) -> bytes:
     """Writes the index of an audio shard: one JSON object a line, in the order of the records."""
     return b"".join(canonical_json({**vars(clip), "labels": dict(clip.labels)}) + b"\n" for clip in clips)
@@ -135,7 +148,7 @@ def encode_embedding(record: EmbeddingRecord) -> bytes:
     return join_parts(encode_example(features))
 
 
-def decode_embedding(data: bytes) -> EmbeddingRecord:
+def decode_embedding(data: bytes | memoryview) -> EmbeddingRecord:
     """Parses what `encode_embedding` wrote.
 
     Raises:

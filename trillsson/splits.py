@@ -36,11 +36,6 @@ def normalise_split(word: str, *, where: str) -> Split:
         raise InputError(f"{where} has split {word!r}; use one of {known}") from None
 
 
-def words_for(split: Split) -> tuple[str, ...]:
-    """Returns the lower-case words that mean one split."""
-    return tuple(word for word, meaning in _WORDS.items() if meaning == split)
-
-
 def is_split(word: str) -> bool:
     """Tells whether a word means a split."""
     return word.strip().lower() in _WORDS

@@ -8,7 +8,7 @@ name to a feature, here a list of bytes or of int64 (TensorFlow, `core/example/f
 import hashlib
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -22,8 +22,11 @@ from trillsson.errors import IntegrityError
 Feature = bytes | tuple[int, ...]
 """The value of one feature: one string of bytes, or integers."""
 
-Part = bytes | NDArray[np.int16]
+Part = bytes | NDArray[np.int16] | NDArray[np.uint8]
 """A piece of what is written. An array must be contiguous, little-endian and read-only."""
+
+View = memoryview | tuple[int, ...]
+"""The value of one feature as it lies in a record, not copied."""
 
 _HEAD = struct.Struct("<QI")
 _TAIL = struct.Struct("<I")
@@ -80,6 +83,56 @@ def read_tfrecords(path: Path) -> Iterator[bytes]:
             if len(data) < length or len(tail) < _TAIL.size or _TAIL.unpack(tail)[0] != _masked(data):
                 raise _damaged(path)
             yield data
+
+
+class TFRecordReader:
+    """Reads records of a TFRecord file into one piece of memory that is used again, and passes over others.
+
+    Args:
+        path: a local file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("rb", buffering=0)
+        self._buffer = np.empty(0, np.uint8)
+
+    def read(self) -> memoryview:
+        """Returns the data of the next record; they are valid until the next call.
+
+        Raises:
+            IntegrityError: there is none, it is cut short, or a checksum does not match.
+        """
+        size = self._size()
+        if size + _TAIL.size > self._buffer.size:
+            self._buffer = np.empty(2 * (size + _TAIL.size), np.uint8)
+        taken = self._buffer[: size + _TAIL.size]
+        data = taken[:size]
+        data.flags.writeable = False
+        if self._file.readinto(taken.data) < taken.size or _TAIL.pack(_masked(data)) != taken[size:].tobytes():
+            raise _damaged(self._path)
+        return data.data
+
+    def skip(self, records: int) -> None:
+        """Passes over records without looking at their data.
+
+        Raises:
+            IntegrityError: there are not as many, or the header of one is damaged.
+        """
+        for _ in range(records):
+            self._file.seek(self._size() + _TAIL.size, os.SEEK_CUR)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def _size(self) -> int:
+        """Reads a record's header and returns how many bytes of data follow."""
+        head = self._file.read(_HEAD.size)
+        length, check = _HEAD.unpack(head) if len(head) == _HEAD.size else (_LARGEST + 1, 0)
+        if length > _LARGEST or check != _masked(head[:8]):
+            raise _damaged(self._path)
+        return int(length)
 
 
 def record_starts(path: Path) -> NDArray[np.int64]:
@@ -146,48 +199,67 @@ def join_parts(parts: Iterable[Part]) -> bytes:
     return b"".join(part if isinstance(part, bytes) else part.data for part in parts)
 
 
-def decode_example(data: bytes) -> dict[str, Feature]:
+def decode_example(data: bytes | memoryview) -> dict[str, Feature]:
     """Parses what `encode_example` wrote, or any other Example of such features.
 
     Raises:
         IntegrityError: the bytes are no Example.
     """
-    features: dict[str, Feature] = {}
+    return {name: value if isinstance(value, tuple) else bytes(value) for name, value in view_example(data).items()}
+
+
+def view_example(data: bytes | memoryview, *, only: Container[bytes] | None = None) -> dict[str, View]:
+    """Parses an Example without copying what is in it: bytes are views of `data`.
+
+    Args:
+        data: the Example.
+        only: names of the features that are wanted; None for all of them.
+
+    Raises:
+        IntegrityError: the bytes are no Example.
+    """
+    features: dict[str, View] = {}
     try:
         for number, block in _fields(memoryview(data)):
             if number != 1:
                 raise ValueError(f"field {number}")
             for _, entry in _fields(block):
                 parts = dict(_fields(entry))
-                features[bytes(parts[1]).decode()] = _feature(parts.get(2, memoryview(b"")))
+                name = bytes(parts[1])
+                if only is None or name in only:
+                    features[name.decode()] = _feature(parts.get(2, memoryview(b"")))
     except (ValueError, KeyError, IndexError) as error:
         raise IntegrityError("a record is no tf.train.Example; delete its shard and run again") from error
     return features
 
 
-def _feature(data: memoryview) -> Feature:
+def _feature(data: memoryview) -> View:
     for kind, block in _fields(data):
         values = [value for number, value in _fields(block) if number == 1]
         if kind == _BYTES_LIST:
-            return b"".join(values)
+            return values[0] if len(values) == 1 else memoryview(b"".join(values))
         if kind == _INT64_LIST:
             return tuple(number for packed in values for number in _varints(packed))
         raise ValueError(f"list of kind {kind}")
-    return b""
+    return memoryview(b"")
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yields number and content of every length-delimited field, the only kind that an Example is made of."""
-    at = 0
-    while at < len(data):
-        tag, at = _read_varint(data, at)
-        if tag & 7 != 2:  # the wire type of length-delimited fields
-            raise ValueError(f"wire type {tag & 7}")
-        size, at = _read_varint(data, at)
-        if at + size > len(data):
+def _fields(data: memoryview) -> list[tuple[int, memoryview]]:
+    """Returns number and content of every length-delimited field, the only kind that an Example is made of."""
+    fields = []
+    at, end = 0, len(data)
+    while at < end:
+        tag, size = data[at], data[at + 1]
+        at += 2
+        if tag & 0x87 != 2:  # one byte, for numbers below 16, whose lower bits are the wire type of such fields
+            raise ValueError(f"tag {tag}")
+        if size & 0x80:
+            size, at = _read_varint(data, at - 1)
+        if at + size > end:
             raise ValueError("cut short")
-        yield tag >> 3, data[at : at + size]
+        fields.append((tag >> 3, data[at : at + size]))
         at += size
+    return fields
 
 
 def _varints(data: memoryview) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Framing inside a TensorFlow graph: the same windows as `trillsson.audio.frame`, for tf.data and exported models."""
+"""Framing inside a TensorFlow graph: the same windows as `trillsson.audio.frame`, for exported models."""
 
 from typing import TYPE_CHECKING
 
@@ -6,15 +6,6 @@ from trillsson.config import Framing
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-
-def frame_tensor(audio: "tf.Tensor", framing: Framing) -> "tf.Tensor":
-    """Cuts a `[time]` tensor into `[n, window]`, as `trillsson.audio.frame` does, in any dtype.
-
-    Raises:
-        tf.errors.InvalidArgumentError: when the graph runs, if the audio is empty.
-    """
-    return frame_batch(audio[None], framing)[0]
 
 
 def frame_batch(audio: "tf.Tensor", framing: Framing) -> "tf.Tensor":

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipelines.beam.ahead import prefetched
 from pipelines.beam.batches import OUT_OF_MEMORY, Batcher, assemble, batches
+from trillsson.ahead import prefetched
 from trillsson.config import EmbedderSpec, Embedding, Framing
 from trillsson.datasets import Reject, Shard, ShardSummary, StoredShard, commit_shard
 from trillsson.embedder import Embedder

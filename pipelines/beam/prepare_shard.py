@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 
-from pipelines.beam.ahead import ahead
 from pipelines.beam.corpora.reader import Item, Reader, Recording
 from pipelines.beam.plan import PlannedShard, Ticket, read_planned, source_of
+from trillsson.ahead import ahead
 from trillsson.audio import SHORTEST_SAMPLES, RejectError, cut
 from trillsson.config import SAMPLE_RATE
 from trillsson.datasets import Reject, Shard, ShardSummary, Source, commit_shard, index_path

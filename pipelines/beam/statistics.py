@@ -29,7 +29,7 @@ from trillsson.training.targets import EMBEDDING, LABELS, TARGETS, vocabulary_na
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _ROUNDING = 1e-12
 """Variance, as a share of the squared mean, that float32 rounding alone can make."""
 

@@ -9,6 +9,7 @@ from trillsson.audio import (
     CLIP_SAMPLES,
     clip_starts,
     cut,
+    fill_windows,
     frame,
     from_pcm16,
     to_pcm16,
@@ -88,6 +89,16 @@ def test_symmetric_padding_is_numpys() -> None:
     audio = np.random.default_rng(0).standard_normal(700).astype(np.float32)
     windows = frame(audio, Framing(window=2_000, hop=2_000))
     np.testing.assert_array_equal(windows, np.pad(audio, (0, 1_300), "symmetric")[None])
+
+
+@given(st.integers(1, 5_000), FRAMINGS, st.data())
+def test_windows_can_be_written_where_they_belong(samples: int, framing: Framing, data: st.DataObject) -> None:
+    audio = np.arange(1, samples + 1, dtype=np.float32)
+    wanted = frame(audio, framing)
+    first = data.draw(st.integers(0, len(wanted) - 1))
+    rows = np.full((len(wanted) - first, framing.window), -1, np.int16)
+    fill_windows(rows, audio.astype(np.int16), framing, first=first)
+    np.testing.assert_array_equal(rows, wanted[first:])
 
 
 def test_framing_refuses_what_is_not_one_row() -> None:

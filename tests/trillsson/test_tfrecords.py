@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from trillsson.digests import file_digest
 from trillsson.errors import IntegrityError
 from trillsson.tfrecords import (
+    TFRecordReader,
     TFRecordWriter,
     decode_example,
     encode_example,
@@ -135,3 +136,41 @@ def test_a_damaged_record_is_not_read(tmp_path: Path, at: int, readable: int) ->
     assert len(record_starts(path)) == readable
     if at < 19:
         assert read_record(path, int(start)) is None
+
+
+@given(records=st.lists(st.binary(max_size=40), max_size=6), data=st.data())
+def test_records_are_read_and_passed_over(
+    tmp_path_factory: pytest.TempPathFactory, records: list[bytes], data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("records") / "a.tfrecord"
+    write_with_tensorflow(path, records)
+    reader, at = TFRecordReader(path), 0
+    while at < len(records):
+        skipped = data.draw(st.integers(0, len(records) - at - 1))
+        reader.skip(skipped)
+        assert bytes(reader.read()) == records[at + skipped]
+        at += skipped + 1
+    with pytest.raises(IntegrityError, match=rf"^shard {path} is damaged; delete it and run again$"):
+        reader.read()
+    reader.close()
+
+
+@pytest.mark.parametrize("at", [0, 9, 13, 17])
+def test_a_damaged_record_is_refused_by_the_reader(tmp_path: Path, at: int) -> None:
+    path = tmp_path / "a.tfrecord"
+    write_with_tensorflow(path, [b"abc", b"def"])
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(IntegrityError, match=r"a\.tfrecord is damaged"):
+        TFRecordReader(path).read()
+
+
+@pytest.mark.parametrize("size", [37, 30, 20, 18, 5])
+def test_a_cut_file_is_refused_by_the_reader(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "a.tfrecord"
+    write_with_tensorflow(path, [b"abc", b"def"])
+    path.write_bytes(path.read_bytes()[:size])
+    reader = TFRecordReader(path)
+    with pytest.raises(IntegrityError, match=r"a\.tfrecord is damaged"):
+        [reader.read() for _ in range(2)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from trillsson.audio import frame
 from trillsson.config import Framing
-from trillsson.windows import frame_batch, frame_tensor
+from trillsson.windows import frame_batch
 
 framings = st.builds(
     Framing,
@@ -26,7 +26,6 @@ def test_graph_framing_is_exactly_that_of_numpy(framing: Framing, length: int, r
     audio = np.random.default_rng(length).uniform(-1, 1, (rows, length)).astype(np.float32)
     expected = np.stack([frame(row, framing) for row in audio])
     np.testing.assert_array_equal(frame_batch(tf.constant(audio), framing), expected)
-    np.testing.assert_array_equal(frame_tensor(tf.constant(audio[0]), framing), expected[0])
 
 
 @pytest.mark.parametrize("padding", ["symmetric", "constant"])
@@ -40,14 +39,7 @@ def test_one_graph_serves_every_length(padding: Literal["symmetric", "constant"]
     assert graph.experimental_get_tracing_count() == 1
 
 
-def test_window_size_is_known_in_a_data_set_and_pcm_keeps_its_dtype() -> None:
-    pcm = tf.data.Dataset.from_tensors(np.arange(1_000, dtype="<i2").tobytes())
-    cut = pcm.map(lambda clip: frame_tensor(tf.io.decode_raw(clip, tf.int16), Framing(window=400, hop=400)))
-    assert cut.element_spec == tf.TensorSpec([None, 400], tf.int16)
-    assert next(iter(cut)).numpy()[2, 198:202].tolist() == [998, 999, 999, 998]
-
-
 @pytest.mark.parametrize("padding", ["symmetric", "constant"])
 def test_empty_audio_is_refused(padding: Literal["symmetric", "constant"]) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="audio is empty; give at least one sample at 16 kHz"):
-        frame_tensor(tf.zeros([0]), Framing(padding=padding))
+        frame_batch(tf.zeros([1, 0]), Framing(padding=padding))

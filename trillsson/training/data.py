@@ -1,37 +1,41 @@
 """The input pipeline: shards of audio and of targets, zipped by key, become shuffled batches of windows.
 
-All of it runs inside tf.data. The order of batches is a function of the seed and the epoch alone, so that a resumed
-training sees exactly what an uninterrupted one would have seen.
+An epoch is a sequence of chapters of some thousand windows. A window is put where the shuffled order wants it as soon
+as it is read; a batch is a piece of a chapter and is not copied again. The order is a function of the seed and the
+epoch alone, and is known before anything is read: a resumed training sees exactly what an uninterrupted one would have
+seen, and reads nothing of what it has behind it.
 """
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trillsson.ahead import prefetched
+from trillsson.audio import fill_windows, window_count
 from trillsson.config import Framing, Task, Training
+from trillsson.embedder import Embeddings
 from trillsson.errors import InputError, IntegrityError
 from trillsson.pairs import DatasetPair
-from trillsson.splits import Split
-from trillsson.training.pool import in_part, split_columns
+from trillsson.training.pool import part_of, split_columns
+from trillsson.training.shards import Pcm, StoredClip, TrainingShard, interleaved
 from trillsson.training.targets import Standardiser
-from trillsson.windows import frame_tensor
 
-if TYPE_CHECKING:
-    import tensorflow as tf
+_CHAPTER_WINDOWS = 2048
+"""Windows in a chapter, rounded up to whole batches: 131 MB. One is filled while another is used."""
 
-_SHUFFLED_WINDOWS = 4096
-"""Windows in the shuffle buffer: 262 MB as int16."""
+_SHARDS_AT_ONCE = 16
+"""Shards that are read in turns, clip by clip: those of one shard are often of few speakers."""
 
-_SHARDS_AT_ONCE = 4
-Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
-IsOneOf = Callable[["tf.Tensor"], "tf.Tensor"]
-"""Takes a key, a string scalar, and returns a bool scalar."""
+Batch = tuple[NDArray[np.int16], Embeddings]
+"""Waveforms, `[batch, window]` int16, 32,768 to one, and standardised targets, `[batch, dim]` float32."""
+
+Order = Callable[[int, int], Sequence[int]]
+"""Takes the number of a chapter and its windows; returns the row that each of them goes to."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +43,12 @@ class Windows:
     """All windows of the training corpora, as a source of batches.
 
     Attributes:
-        files: paths of the audio and the target file of every pair of shards.
-        columns: split columns of any task.
-        relevant: `[shards, columns]` bool: which of the columns count for each shard.
-        rejected: tells by its key, inside a graph, whether a clip has no targets.
-        excluded: the same, whether it is to be left out of every part.
+        learnt: the shards, with the clips that are learnt from.
+        held_out: the shards, with the clips that validate.
     """
 
-    files: tuple[tuple[str, str], ...]
-    columns: tuple[str, ...]
-    relevant: NDArray[np.bool_]
-    rejected: IsOneOf
-    excluded: IsOneOf
+    learnt: tuple[TrainingShard, ...]
+    held_out: tuple[TrainingShard, ...]
     framing: Framing
     standardiser: Standardiser
     training: Training
@@ -59,101 +57,107 @@ class Windows:
         """Yields training batches without end, from step `start` on.
 
         Args:
-            windows: how many training windows there are.
+            windows: how many training windows the statistics count.
             start: the step to go on from; batches before it are skipped.
-
-        Yields:
-            `[batch, window]` float32 waveforms and `[batch, dim]` float32 standardised targets.
 
         Raises:
             InputError: there are fewer windows than one batch takes.
-            IntegrityError: there are fewer windows than were counted.
+            IntegrityError: there are more or fewer windows than were counted, or a shard is damaged.
         """
-        steps = windows // self.training.batch_size
-        if not steps:
+        batch = self.training.batch_size
+        if windows < batch:
             raise InputError(
-                f"training has {windows} windows, fewer than batch_size {self.training.batch_size}; "
-                "lower training.batch_size or add audio"
+                f"training has {windows} windows, fewer than batch_size {batch}; lower training.batch_size or add audio"
             )
-        first_epoch, skipped = divmod(start, steps)
+        if (found := count_windows(self.learnt)) != windows:
+            raise IntegrityError(
+                f"the statistics count {windows} windows, the shards hold {found}; run statistics again"
+            )
+        size = -(-_CHAPTER_WINDOWS // batch) * batch
+        first_epoch, skipped = divmod(start, windows // batch)
         for epoch in count(first_epoch):
-            taken = 0
-            for batch in self._epoch(epoch).take(steps).skip(skipped).as_numpy_iterator():
-                yield batch
-                taken += 1
-            if taken + skipped != steps:
-                found = (taken + skipped) * self.training.batch_size
-                raise IntegrityError(
-                    f"the statistics count {windows} windows, the shards hold {found}; run statistics again"
-                )
+            number, offset = divmod(skipped * batch, size)
+            for waveforms, targets in prefetched(self._epoch(epoch, size=size, first=number), most=1):
+                for at in range(offset, len(targets) - batch + 1, batch):
+                    yield waveforms[at : at + batch], targets[at : at + batch]
+                offset = 0
             skipped = 0
 
-    def validation(self) -> "tf.data.Dataset":
-        """Returns the validation windows in batches, in the order of the shards; the last batch may be short."""
-        held_out = self._windows(range(len(self.files)), part="validation")
-        return self._scaled(held_out.batch(self.training.batch_size))
+    def validation(self) -> Iterator[Batch]:
+        """Yields the validation windows in batches, in the order of the shards; the last batch may be short."""
+        clips = (clip for shard in self.held_out for clip in shard.clips())
+        total = count_windows(self.held_out)
+        batches = self._chapters(clips, total, size=self.training.batch_size, order=lambda _, windows: range(windows))
+        return prefetched(batches, most=2)
 
-    def _epoch(self, epoch: int) -> "tf.data.Dataset":
-        draw = random.Random(f"{self.training.seed}/{epoch}")  # noqa: S311  # an order, not a secret
-        order = draw.sample(range(len(self.files)), len(self.files))
-        windows = self._windows(order, part="train")
-        shuffled = windows.shuffle(_SHUFFLED_WINDOWS, seed=draw.getrandbits(31), reshuffle_each_iteration=False)
-        return self._scaled(shuffled.batch(self.training.batch_size, drop_remainder=True))
+    def _epoch(self, epoch: int, *, size: int, first: int) -> Iterator[Batch]:
+        """Yields the chapters of an epoch from the `first` on."""
 
-    def _windows(self, order: Sequence[int], *, part: Split) -> "tf.data.Dataset":
-        import tensorflow as tf
+        def draw(what: str) -> random.Random:
+            return random.Random(f"{self.training.seed}/{epoch}/{what}")  # noqa: S311  # an order, not a secret
 
-        audio, targets = (tf.constant([self.files[shard][side] for shard in order]) for side in (0, 1))
-        shards = tf.data.Dataset.from_tensor_slices((audio, targets, self.relevant[list(order)]))
-        return shards.interleave(
-            lambda audio, targets, relevant: self._shard(audio, targets, relevant, part=part),
-            cycle_length=_SHARDS_AT_ONCE,
-            num_parallel_calls=_SHARDS_AT_ONCE,
-            deterministic=True,
-        )
+        def order(number: int, windows: int) -> Sequence[int]:
+            return draw(f"chapter {number}").sample(range(windows), windows)
 
-    def _shard(self, audio: "tf.Tensor", targets: "tf.Tensor", relevant: "tf.Tensor", *, part: Split) -> Any:
-        import tensorflow as tf
+        shards = draw("shards").sample(self.learnt, len(self.learnt))
+        clips = interleaved(shards, at_once=_SHARDS_AT_ONCE)
+        return self._chapters(clips, count_windows(shards), size=size, order=order, first=first)
 
-        answered = tf.data.TFRecordDataset(audio).map(self._parse_clip).filter(lambda key, *_: ~self.rejected(key))
-        pairs = tf.data.Dataset.zip((answered, tf.data.TFRecordDataset(targets).map(self._parse_target)))
+    def _chapters(
+        self, clips: Iterator[StoredClip], total: int, *, size: int, order: Order, first: int = 0
+    ) -> Iterator[Batch]:
+        """Yields the windows of clips in chapters of `size`, from the `first` chapter on; the last may be short."""
+        number, chapter = first, None
+        begin = 0
+        for clip in clips:
+            elsewhere = max(first * size - begin, 0)  # windows of this clip that lie before what is wanted
+            begin += clip.windows
+            if elsewhere >= clip.windows:
+                continue
+            samples, targets = clip.read()
+            done = elsewhere
+            while done < clip.windows:
+                if chapter is None:
+                    rows = order(number, min(size, total - number * size))
+                    chapter = _Chapter(rows, self.framing, dim=self.standardiser.dim)
+                done += chapter.fill(samples, self.standardiser.apply(targets), first=done)
+                if chapter.full:
+                    yield chapter.waveforms, chapter.targets
+                    number, chapter = number + 1, None
 
-        def wanted(clip: Any, target: Any) -> "tf.Tensor":
-            key, splits, _ = clip
-            same = tf.debugging.assert_equal(key, target[0], "audio and targets are not of the same clip")
-            with tf.control_dependencies([same]):
-                return in_part(part, key, tf.where(relevant, splits, ""), self.training) & ~self.excluded(key)
 
-        return pairs.filter(wanted).map(self._cut).unbatch()
+class _Chapter:
+    """Windows and their targets, being filled.
 
-    def _parse_clip(self, record: "tf.Tensor") -> Any:
-        import tensorflow as tf
+    Args:
+        rows: the row of each window, in the order in which they come.
+        framing: how clips are cut.
+        dim: length of a target.
+    """
 
-        text = tf.io.FixedLenFeature([], tf.string, default_value="")
-        names = [f"label/{column}" for column in self.columns]
-        found = tf.io.parse_single_example(record, dict.fromkeys(["key", "split", "audio/pcm16", *names], text))
-        return found["key"], tf.stack([found["split"], *(found[name] for name in names)]), found["audio/pcm16"]
+    def __init__(self, rows: Sequence[int], framing: Framing, *, dim: int) -> None:
+        self.waveforms = np.empty((len(rows), framing.window), np.int16)
+        self.targets = np.empty((len(rows), dim), np.float32)
+        self._framing = framing
+        self._rows = rows
+        self._filled = 0
 
-    def _parse_target(self, record: "tf.Tensor") -> Any:
-        import tensorflow as tf
+    @property
+    def full(self) -> bool:
+        return self._filled == len(self._rows)
 
-        text = tf.io.FixedLenFeature([], tf.string)
-        found = tf.io.parse_single_example(record, {"key": text, "embedding/float32": text})
-        rows = tf.io.decode_raw(found["embedding/float32"], tf.float32)
-        return found["key"], tf.reshape(rows, [-1, self.standardiser.dim])
+    def fill(self, samples: Pcm, targets: Embeddings, *, first: int) -> int:
+        """Takes a clip's windows from the `first` on, as many as there is room for; returns how many that are."""
+        rows = self._rows[self._filled : self._filled + len(targets) - first]
+        fill_windows((self.waveforms[row] for row in rows), samples, self._framing, first=first)
+        self.targets[list(rows)] = targets[first : first + len(rows)]
+        self._filled += len(rows)
+        return len(rows)
 
-    def _cut(self, clip: Any, target: Any) -> Any:
-        import tensorflow as tf
 
-        return frame_tensor(tf.io.decode_raw(clip[2], tf.int16), self.framing), target[1]
-
-    def _scaled(self, batches: "tf.data.Dataset") -> "tf.data.Dataset":
-        import tensorflow as tf
-
-        def scaled(pcm: "tf.Tensor", target: "tf.Tensor") -> Any:
-            return tf.cast(pcm, tf.float32) / 32_768.0, self.standardiser.apply(target)
-
-        return batches.map(scaled, num_parallel_calls=2, deterministic=True).prefetch(2)
+def count_windows(shards: Iterable[TrainingShard]) -> int:
+    """Returns how many windows are wanted of shards."""
+    return sum(int(shard.windows.sum()) for shard in shards)
 
 
 def open_windows(
@@ -161,12 +165,12 @@ def open_windows(
     training: Training,
     *,
     tasks: dict[str, Task],
-    excluded: Iterable[str],
+    excluded: Collection[str],
     standardiser: Standardiser,
     framing: Framing,
     cache: Path,
 ) -> Windows:
-    """Opens the shards of the training corpora, checking every byte against the manifests.
+    """Opens those shards of the training corpora that hold something to learn, checking them against the manifests.
 
     Args:
         pairs: audio and target datasets.
@@ -179,42 +183,26 @@ def open_windows(
 
     Raises:
         InputError: targets were framed another way.
-        IntegrityError: a shard does not match its manifest.
+        IntegrityError: a shard or an index does not match its manifest.
     """
-    learnt = [pair for pair in pairs if pair.corpus in training.corpora]
-    for pair in learnt:
+    learnt: list[TrainingShard] = []
+    held_out: list[TrainingShard] = []
+    for pair in pairs:
+        if pair.corpus not in training.corpora:
+            continue
         if pair.framing != framing:
             raise InputError(
                 f"targets {pair.embeddings.uri} are framed {pair.framing}, the model is {framing}; embed anew"
             )
-    by_corpus = {pair.corpus: ("split", *split_columns(pair.corpus, tasks)) for pair in learnt}
-    columns = ("split", *sorted({column for own in by_corpus.values() for column in own} - {"split"}))
-    shards = [shard for pair in learnt for shard in pair.shards]
-    return Windows(
-        files=tuple(
-            (
-                str(shard.audio.fetch(cache)),
-                str(shard.embeddings.fetch(cache)),
-            )
-            for shard in shards
-        ),
-        columns=columns[1:],
-        relevant=np.array([[column in by_corpus[shard.corpus] for column in columns] for shard in shards]),
-        rejected=_is_one_of([key for pair in learnt for key in pair.rejected()]),
-        excluded=_is_one_of(list(excluded)),
-        framing=framing,
-        standardiser=standardiser,
-        training=training,
-    )
-
-
-def _is_one_of(keys: Sequence[str]) -> IsOneOf:
-    """Returns a lookup in a hash table. To be called outside graphs."""
-    import tensorflow as tf
-
-    if not keys:  # which the table would refuse
-        return lambda key: tf.zeros_like(key, tf.bool)
-    entries = tf.lookup.KeyValueTensorInitializer(tf.constant(keys, tf.string), tf.ones(len(keys), tf.int32))
-    table = tf.lookup.StaticHashTable(entries, default_value=0)
-    # The table lives as long as this closure: TensorFlow drops it with its Python object, whatever graph still uses it.
-    return lambda key: tf.greater(table.lookup(key), 0)
+        rejected, columns = pair.rejected(), split_columns(pair.corpus, tasks)
+        for shard, index in zip(pair.shards, pair.audio.indexes(), strict=True):
+            clips = list(index)
+            answered = np.array([clip.key not in rejected for clip in clips], bool)
+            windows = np.array([window_count(clip.samples, framing) for clip in clips], np.int32)
+            parts = ["" if clip.key in excluded else part_of(clip, columns, training) for clip in clips]
+            for part, shards in (("train", learnt), ("validation", held_out)):
+                wanted = answered & np.array([each == part for each in parts], bool)
+                if wanted.any():
+                    paths = shard.audio.fetch(cache), shard.embeddings.fetch(cache)
+                    shards.append(TrainingShard(*paths, answered=answered, windows=np.where(wanted, windows, 0)))
+    return Windows(tuple(learnt), tuple(held_out), framing=framing, standardiser=standardiser, training=training)

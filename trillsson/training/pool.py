@@ -1,19 +1,13 @@
-"""Which clips are learnt from: never one that any task tests on, and a share held out for validation.
+"""Which clips are learnt from: never one that any task tests on, and a share held out for validation."""
 
-The rule stands here twice, for Python (`part_of`) and for a TensorFlow graph (`in_part`); a test holds them together.
-"""
-
+import hashlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from trillsson.config import Task, Training
 from trillsson.records import Clip
-from trillsson.splits import Split, normalise_split, words_for
+from trillsson.splits import Split, normalise_split
 
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-_BUCKETS = 1 << 30
+_DRAWN_BYTES = 8
 
 
 def split_columns(corpus: str, tasks: Mapping[str, Task]) -> tuple[str, ...]:
@@ -49,30 +43,10 @@ def part_of(clip: Clip, columns: Iterable[str], training: Training) -> Split:
     """
     if is_test(clip, columns):
         return "test"
-    return "validation" if bool(_held_out(clip.key, training)) else "train"
+    return "validation" if _held_out(clip.key, training) else "train"
 
 
-def in_part(part: Split, key: "tf.Tensor", splits: "tf.Tensor", training: Training) -> "tf.Tensor":
-    """Tells inside a graph whether a clip belongs to a part: a bool scalar.
-
-    Args:
-        part: the part asked for.
-        key: the clip's key, a string scalar.
-        splits: what its split columns say, `[columns]` strings.
-        training: as for `part_of`.
-    """
-    import tensorflow as tf
-
-    words = tf.strings.lower(tf.strings.strip(splits))
-    test = tf.reduce_any(tf.equal(words[:, None], tf.constant(words_for("test"))[None, :]))
-    if part == "test":
-        return test
-    held_out = _held_out(key, training)
-    return tf.logical_not(test) & (held_out if part == "validation" else tf.logical_not(held_out))
-
-
-def _held_out(key: "str | tf.Tensor", training: Training) -> "tf.Tensor":
-    import tensorflow as tf
-
-    bucket = tf.strings.to_hash_bucket_strong(key, _BUCKETS, [training.seed, 0])
-    return bucket < int(training.validation_fraction * _BUCKETS)
+def _held_out(key: str, training: Training) -> bool:
+    """Tells whether a clip falls into the share that validates: by its key and the seed alone."""
+    drawn = hashlib.blake2b(f"{training.seed}/{key}".encode(), digest_size=_DRAWN_BYTES).digest()
+    return int.from_bytes(drawn, "big") < training.validation_fraction * (1 << 8 * _DRAWN_BYTES)

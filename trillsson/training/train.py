@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field
 
 import trillsson
+from trillsson.audio import PCM_SCALE
 from trillsson.config import Framing, Name, Spec, Student, Task, TaskName, Training
 from trillsson.digests import SHORT, digest_of
 from trillsson.errors import InputError
@@ -23,12 +24,12 @@ from trillsson.progress import Stopwatch, bar, say
 from trillsson.storage import join, open_storage
 from trillsson.training.board import open_board
 from trillsson.training.checkpoints import pack_variables, restore_checkpoint, save_checkpoint
-from trillsson.training.data import Batch, Windows, open_windows
+from trillsson.training.data import Batch, Windows, count_windows, open_windows
 from trillsson.training.exclusions import Screened, read_screened
 from trillsson.training.pool import split_columns
 from trillsson.training.targets import Statistics, read_statistics
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 WEIGHTS = "weights.npz"
 SUMMARY = "training.json"
 
@@ -123,9 +124,10 @@ def _train(spec: TrainSpec, windows: Windows, statistics: Statistics, *, uri: st
 
     training, storage = spec.training, open_storage(uri)
     tf.config.experimental.enable_op_determinism()
-    model = build_model(spec.student, dim=statistics.standardiser.dim, framing=spec.framing, seed=training.seed)
+    student = build_model(spec.student, dim=statistics.standardiser.dim, framing=spec.framing, seed=training.seed)
+    model = _fed_pcm(student, spec.framing)
     _compile(model, training)
-    if not any(True for _ in windows.validation().take(1)):
+    if not count_windows(windows.held_out):
         raise InputError("no clip is held out for validation; raise training.validation_fraction or add audio")
     history = restore_checkpoint(storage, model)
     done = int(history[-1]["step"]) if history else 0
@@ -150,6 +152,14 @@ def _train(spec: TrainSpec, windows: Windows, statistics: Statistics, *, uri: st
         history=tuple(history),
     )
     return model, summary
+
+
+def _fed_pcm(student: Any, framing: Framing) -> Any:
+    """Returns the student as a model of int16 samples: half the bytes on their way to the device."""
+    import keras
+
+    pcm = keras.Input((framing.window,), dtype="int16")
+    return keras.Model(pcm, student(keras.layers.Rescaling(1 / PCM_SCALE)(pcm)))
 
 
 def _compile(model: Any, training: Training) -> None:
@@ -181,7 +191,7 @@ def _learn(model: Any, batches: Iterator[Batch], steps: int, progress: Any) -> f
 def _validate(model: Any, windows: Windows) -> float:
     """Returns the mean squared error over the validation windows."""
     squares, count = 0.0, 0
-    for waveforms, targets in windows.validation().as_numpy_iterator():
+    for waveforms, targets in windows.validation():
         squares += float(np.square(model.predict_on_batch(waveforms) - targets).mean(axis=1).sum())
         count += len(targets)
     return squares / count

@@ -102,25 +102,34 @@ def exclude(screened_uri: str) -> Callable[[Path, Sequence[str]], str]:
 
 
 @pytest.fixture(scope="session")
-def statistics_uri(speech: Speech, training: Training, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A committed folder like the one that the statistics job leaves: mean 100, scale 10, the true window count."""
+def make_statistics(speech: Speech, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Training], str]:
+    """Commits a folder like the one that the statistics job leaves: mean 100, scale 10, the true window count."""
     import tensorflow as tf
 
-    count = len(windows_of(speech, "train", training))
+    def make(training: Training) -> str:
+        count = len(windows_of(speech, "train", training))
 
-    @tf.function(input_signature=[{"embedding": tf.TensorSpec([None, DIM])}])
-    def transform(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        zeros = tf.zeros_like(features["embedding"])
-        return {"mean": zeros + 100, "scale": zeros + 10, "windows": zeros + count}
+        @tf.function(input_signature=[{"embedding": tf.TensorSpec([None, DIM])}])
+        def transform(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            zeros = tf.zeros_like(features["embedding"])
+            return {"mean": zeros + 100, "scale": zeros + 10, "windows": zeros + count}
 
-    module = tf.Module()
-    module.transform_fn = transform.get_concrete_function()
-    root = tmp_path_factory.mktemp("statistics")
-    tf.saved_model.save(module, str(root / "made/targets/transform_fn"))
-    assets = root / "made/labels/transform_fn/assets"
-    assets.mkdir(parents=True)
-    (assets / "digit_train").write_text("1\n0\n")
-    return commit_folder(str(root / "stored"), root / "made")
+        module = tf.Module()
+        module.transform_fn = transform.get_concrete_function()
+        root = tmp_path_factory.mktemp("statistics")
+        tf.saved_model.save(module, str(root / "made/targets/transform_fn"))
+        assets = root / "made/labels/transform_fn/assets"
+        assets.mkdir(parents=True)
+        (assets / "digit_train").write_text("1\n0\n")
+        return commit_folder(str(root / "stored"), root / "made")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def statistics_uri(make_statistics: Callable[[Training], str], training: Training) -> str:
+    """The statistics of the small training."""
+    return make_statistics(training)
 
 
 @pytest.fixture
@@ -148,12 +157,12 @@ def train_spec(
 
 
 def windows_of(speech: Speech, part: str, training: Training) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The windows and targets of one part, worked out in plain Python."""
+    """The windows, as int16, and targets of one part, worked out in plain Python."""
     found = []
     for record in speech.records:
         if part_of(record, ("other_split",), training) == part and record.key != speech.rejected:
-            rows = targets_of(record).embeddings
-            found += list(zip(frame(from_pcm16(to_pcm16(record.audio)), FRAMING), rows, strict=True))
+            windows = frame(from_pcm16(to_pcm16(record.audio)), FRAMING) * 32_768
+            found += list(zip(windows.astype(np.int16), targets_of(record).embeddings, strict=True))
     return found
 
 

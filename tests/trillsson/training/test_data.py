@@ -1,6 +1,6 @@
 """The input pipeline: the right windows, their own targets, the same order after a resume."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -12,8 +12,10 @@ import pytest
 from trillsson.config import Framing, Task, Training
 from trillsson.errors import InputError, IntegrityError
 from trillsson.pairs import open_pair
-from trillsson.training.data import Windows, open_windows
+from trillsson.training import data
+from trillsson.training.data import Batch, Windows, open_windows
 from trillsson.training.pool import part_of
+from trillsson.training.shards import TrainingShard
 from trillsson.training.targets import Standardiser
 
 Expected = Callable[[Any, str, Training], list[tuple[np.ndarray, np.ndarray]]]
@@ -35,6 +37,19 @@ def windows(speech: Any, training: Training, tasks: dict[str, Task], tmp_path: P
     )
 
 
+def rows_of(batches: list[Batch]) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [row for waveforms, targets in batches for row in zip(waveforms, targets, strict=True)]
+
+
+def as_list(batches: Iterable[Batch]) -> list[bytes]:
+    return [waveform.tobytes() for waveforms, _ in batches for waveform in waveforms]
+
+
+def shard_windows(shard: TrainingShard, windows: Windows) -> list[bytes]:
+    """The windows of a shard, in the order in which they are stored."""
+    return as_list(replace(windows, held_out=(shard,)).validation())
+
+
 def as_set(rows: list[tuple[np.ndarray, np.ndarray]]) -> set[tuple[bytes, bytes]]:
     return {(waveform.tobytes(), np.round(target, 3).tobytes()) for waveform, target in rows}
 
@@ -49,7 +64,7 @@ def test_one_epoch_is_every_training_window_with_its_target(
     wanted = expected(speech, "train", training)
     steps = len(wanted) // 8
     batches = list(islice(windows.batches(len(wanted), start=0), steps))
-    found = [(w, t) for waveforms, targets in batches for w, t in zip(waveforms, targets, strict=True)]
+    found = rows_of(batches)
     assert len(found) == 8 * steps
     assert as_set(found) <= standardised(wanted)
     assert len(as_set(found)) == len(found)
@@ -58,12 +73,12 @@ def test_one_epoch_is_every_training_window_with_its_target(
 def test_validation_is_every_held_out_window(
     windows: Windows, speech: Any, training: Training, expected: Expected
 ) -> None:
-    found = [
-        (w, t)
-        for waveforms, targets in windows.validation()
-        for w, t in zip(waveforms.numpy(), targets.numpy(), strict=True)
-    ]
-    assert as_set(found) == standardised(expected(speech, "validation", training))
+    batches = list(windows.validation())
+    wanted = expected(speech, "validation", training)
+    assert [len(targets) for _, targets in batches] == [8] * (len(wanted) // 8) + [len(wanted) % 8]
+    for (waveform, target), (found, answer) in zip(wanted, rows_of(batches), strict=True):
+        np.testing.assert_array_equal(found, waveform)
+        np.testing.assert_array_equal(answer, STANDARDISER.apply(target))
 
 
 def test_an_excluded_clip_is_in_no_part(
@@ -85,26 +100,59 @@ def test_an_excluded_clip_is_in_no_part(
     wanted = expected(less, "train", training)
     assert 0 < len(wanted) < len(expected(speech, "train", training))
     whole = replace(windows, training=training.model_copy(update={"batch_size": 1}))
-    found = [(w[0], t[0]) for w, t in islice(whole.batches(len(wanted), start=0), len(wanted))]
-    assert as_set(found) == standardised(wanted)
-    held_out = [(w[0], t[0]) for w, t in whole.validation().as_numpy_iterator()]
-    assert as_set(held_out) == standardised(expected(less, "validation", training))
-    with pytest.raises(IntegrityError, match=r"^the statistics count .* windows, the shards hold .*; run statistics"):
-        list(islice(whole.batches(len(wanted) + 1, start=0), len(wanted) + 1))
+    found = list(islice(whole.batches(len(wanted), start=0), len(wanted)))
+    assert as_set(rows_of(found)) == standardised(wanted)
+    assert as_set(rows_of(list(whole.validation()))) == standardised(expected(less, "validation", training))
+    counted = len(wanted) + 1
+    message = rf"^the statistics count {counted} windows, the shards hold {len(wanted)}; run statistics again$"
+    with pytest.raises(IntegrityError, match=message):
+        next(whole.batches(counted, start=0))
 
 
-@pytest.mark.parametrize("start", [1, 5, 11])
-def test_a_resumed_stream_goes_on_as_if_never_stopped(windows: Windows, start: int) -> None:
-    whole = list(islice(windows.batches(40, start=0), start + 3))
-    resumed = list(islice(windows.batches(40, start=start), 3))
+@pytest.fixture
+def counted(speech: Any, training: Training, expected: Expected) -> int:
+    return len(expected(speech, "train", training))
+
+
+@pytest.mark.parametrize("start", [1, 5, 11, 23])
+def test_a_resumed_stream_goes_on_as_if_never_stopped(
+    windows: Windows, counted: int, start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "_CHAPTER_WINDOWS", 20)  # 24, as chapters are whole batches
+    whole = list(islice(windows.batches(counted, start=0), start + 3))
+    resumed = list(islice(windows.batches(counted, start=start), 3))
     for (waveforms, targets), (again, targets_again) in zip(whole[start:], resumed, strict=True):
         np.testing.assert_array_equal(waveforms, again)
         np.testing.assert_array_equal(targets, targets_again)
 
 
-def test_epochs_differ(windows: Windows) -> None:
-    first, second = (next(windows.batches(40, start=start))[0] for start in (0, 5))
-    assert not np.array_equal(first, second)
+@pytest.mark.parametrize("chapter", [1, 24, 32, 10_000])
+@pytest.mark.parametrize("at_once", [1, 2, 16])
+def test_an_epoch_is_whole_however_it_is_cut(
+    windows: Windows,
+    speech: Any,
+    training: Training,
+    expected: Expected,
+    monkeypatch: pytest.MonkeyPatch,
+    chapter: int,
+    at_once: int,
+) -> None:
+    monkeypatch.setattr(data, "_CHAPTER_WINDOWS", chapter)
+    monkeypatch.setattr(data, "_SHARDS_AT_ONCE", at_once)
+    wanted = expected(speech, "train", training)
+    found = rows_of(list(islice(windows.batches(len(wanted), start=0), len(wanted) // 8)))
+    assert len(as_set(found)) == len(wanted) // 8 * 8
+    assert as_set(found) <= standardised(wanted)
+
+
+def test_clips_are_mixed_across_shards_and_within_them(windows: Windows, counted: int) -> None:
+    epochs = [as_list(islice(windows.batches(counted, start=start), 3)) for start in (0, counted // 8)]
+    unshuffled = [window for shard in windows.learnt for window in shard_windows(shard, windows)]
+    for epoch in epochs:
+        positions = [unshuffled.index(waveform) for waveform in epoch]
+        assert positions != sorted(positions)
+        assert max(positions) - min(positions) > counted // 2
+    assert epochs[0] != epochs[1]
 
 
 def test_too_little_audio(windows: Windows) -> None:

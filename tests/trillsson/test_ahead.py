@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.beam.ahead import ahead, prefetched
+from trillsson.ahead import ahead, prefetched
 
 
 @given(st.lists(st.integers()), st.integers(1, 4), st.integers(1, 6))
