@@ -41,7 +41,7 @@ class Windows:
     Attributes:
         files: paths of the audio and the target file of every pair of shards.
         columns: split columns of any task.
-        relevant: `[shards, columns]` bool: which of the columns count for each shard.
+        relevant: `[shards, 1 + columns]` bool: which count for each shard, the corpus's own split before the columns.
         rejected: tells by its key, inside a graph, whether a clip has no targets.
         excluded: the same, whether it is to be left out of every part.
     """
@@ -187,8 +187,8 @@ def open_windows(
             raise InputError(
                 f"targets {pair.embeddings.uri} are framed {pair.framing}, the model is {framing}; embed anew"
             )
-    by_corpus = {pair.corpus: ("split", *split_columns(pair.corpus, tasks)) for pair in learnt}
-    columns = ("split", *sorted({column for own in by_corpus.values() for column in own} - {"split"}))
+    by_corpus = {pair.corpus: split_columns(pair.corpus, tasks) for pair in learnt}
+    columns = tuple(sorted({column for own in by_corpus.values() for column in own}))
     shards = [shard for pair in learnt for shard in pair.shards]
     return Windows(
         files=tuple(
@@ -198,8 +198,8 @@ def open_windows(
             )
             for shard in shards
         ),
-        columns=columns[1:],
-        relevant=np.array([[column in by_corpus[shard.corpus] for column in columns] for shard in shards]),
+        columns=columns,
+        relevant=np.array([[True, *(column in by_corpus[shard.corpus] for column in columns)] for shard in shards]),
         rejected=_is_one_of([key for pair in learnt for key in pair.rejected()]),
         excluded=_is_one_of(list(excluded)),
         framing=framing,
