@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from trillsson.datasets import (
@@ -21,8 +23,10 @@ from trillsson.datasets import (
     read_shard_entry,
 )
 from trillsson.errors import InputError, IntegrityError
-from trillsson.records import write_shard
+from trillsson.records import AudioRecord, write_shard
 from trillsson.storage import LocalStorage
+
+StorePair = Callable[..., tuple[str, str]]
 
 
 def shard(name: str, *, records: int = 2, rejects: tuple[Reject, ...] = (), sha256: str = "") -> Shard:
@@ -97,6 +101,19 @@ def test_a_changed_index_is_noticed(dataset: Dataset) -> None:
         IntegrityError, match=r"shards/one-\.clips\.jsonl is missing or not as its manifest says; delete "
     ):
         dataset.shards[0].clips()
+
+
+def test_some_clips_are_picked_from_the_indexes_that_hold_them(store_pair: StorePair, tmp_path: Path) -> None:
+    keys = [f"{number:02d}" for number in range(7)]
+    clips = [AudioRecord(key=key, audio=np.zeros(2, np.float32)) for key in keys]
+    uri, _ = store_pair(tmp_path, clips, [], content={}, per_shard=2)
+    dataset = open_dataset(uri, "audio")
+    assert [(row, clip.key) for row, clip in dataset.pick([6, 3, 2, 3])] == [(2, "02"), (3, "03"), (6, "06")]
+    assert list(dataset.pick([])) == []
+    (Path(dataset.root) / dataset.shards[1].index).unlink()
+    assert [clip.key for _, clip in dataset.pick(range(2))] == ["00", "01"]
+    with pytest.raises(IntegrityError, match=r"a2-\w+\.clips\.jsonl is missing or not as its manifest says"):
+        list(dataset.pick([0, 2]))
 
 
 def test_an_index_of_more_or_fewer_records_is_noticed(dataset: Dataset) -> None:

@@ -5,9 +5,10 @@ its length and its split. Names are looked up afterwards, for the few that are t
 """
 
 from array import array
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,9 +102,8 @@ class ClipTable:
 def read_table(dataset: Dataset) -> ClipTable:
     """Reads the indexes of an audio dataset into a table."""
     table = ClipTable()
-    for shard in dataset.shards:
-        for clip in shard.clips():
-            table.add(clip, split_index(clip.split))
+    for clip in dataset.clips():
+        table.add(clip, split_index(clip.split))
     return table
 
 
@@ -125,27 +125,25 @@ def find_duplicates(datasets: Sequence[Dataset], tables: Sequence[ClipTable]) ->
     leaking = held & (tests > 0) & (tests < sizes)
     leaked = np.flatnonzero(test & np.repeat(leaking, sizes))
     group_of = np.repeat(np.arange(sizes.size), sizes)
-    naming = _Names(datasets, tables)
 
     def members(group: int) -> slice:
         return slice(starts[group], starts[group] + sizes[group])
 
-    def leak(place: int) -> Leak:
+    def leak(place: int) -> tuple[int, int]:
         group = members(int(group_of[place]))
-        return Leak(naming.name(int(rows[place])), naming.name(int(rows[group][~test[group]][0])))
+        return int(rows[place]), int(rows[group][~test[group]][0])
 
     kept = np.flatnonzero(held)
-    named = kept[np.argsort(rows[starts[kept]])][:NAMED].tolist()
+    groups = {group: rows[members(group)][:_NAMED_COPIES].tolist() for group in _first(kept, rows[starts[kept]])}
+    pairs = [leak(place) for place in _first(leaked, rows[leaked])]
+    names = _named([row for each in (*groups.values(), *pairs) for row in each], datasets, tables=tables)
     return Duplicates(
         groups=int(held.sum()),
         copies=int(mine[held].sum() - held.sum()),
         across=int((sizes > mine)[held].sum()),
-        named=tuple(
-            Group(tuple(map(naming.name, rows[members(group)][:_NAMED_COPIES].tolist())), int(sizes[group]))
-            for group in named
-        ),
+        named=tuple(Group(tuple(names[row] for row in told), int(sizes[group])) for group, told in groups.items()),
         leaks=leaked.size,
-        named_leaks=tuple(leak(place) for place in leaked[np.argsort(rows[leaked])][:NAMED].tolist()),
+        named_leaks=tuple(Leak(names[tested], names[learnt]) for tested, learnt in pairs),
     )
 
 
@@ -161,20 +159,22 @@ def _repeated(digests: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np
     return order[np.repeat(sizes > 1, sizes)], sizes[sizes > 1]
 
 
-class _Names:
-    """Looks up the clips of rows in the indexes they came from."""
+def _first(places: NDArray[np.intp], rows: NDArray[np.intp]) -> list[int]:
+    """Returns those places that are told by name: the ones whose rows come first."""
+    told: list[int] = places[np.argsort(rows)][:NAMED].tolist()
+    return told
 
-    def __init__(self, datasets: Sequence[Dataset], tables: Sequence[ClipTable]) -> None:
-        self._datasets = datasets
-        self._tables = tables
-        self._ends = np.cumsum([table.splits.size for table in tables])
 
-    def name(self, row: int) -> NamedClip:
-        number = int(np.searchsorted(self._ends, row, side="right"))
-        dataset, table = self._datasets[number], self._tables[number]
-        within = row - (int(self._ends[number - 1]) if number else 0)
-        ends = np.cumsum([shard.summary.records for shard in dataset.shards])
-        place = int(np.searchsorted(ends, within, side="right"))
-        offset = within - (int(ends[place - 1]) if place else 0)
-        clip = next(islice(dataset.shards[place].clips(), offset, None))
-        return NamedClip(clip.key, SPLITS[table.splits[within]], dataset.manifest.corpus)
+def _named(rows: Iterable[int], datasets: Sequence[Dataset], *, tables: Sequence[ClipTable]) -> dict[int, NamedClip]:
+    """Looks up the clips of rows in the indexes they came from; each index is read once."""
+    ends = list(accumulate(table.splits.size for table in tables))
+    wanted: dict[int, list[int]] = {}
+    for row in rows:
+        wanted.setdefault(bisect_right(ends, row), []).append(row)
+    names = {}
+    for place, held in wanted.items():
+        dataset, table = datasets[place], tables[place]
+        start = ends[place] - table.splits.size
+        for row, clip in dataset.pick(row - start for row in held):
+            names[start + row] = NamedClip(clip.key, SPLITS[table.splits[row]], dataset.manifest.corpus)
+    return names

@@ -72,33 +72,33 @@ def summarise(dataset: Dataset, against: Sequence[Dataset] = ()) -> Summary:
         against: other audio datasets to look for copies of its clips in.
 
     Raises:
-        InputError: a dataset is given twice.
+        InputError: a dataset is given twice, or a copy of it.
         IntegrityError: an index is missing or changed.
     """
-    given = {_place(dataset)}
+    given = {dataset.id: dataset.uri}
     for other in against:
-        if _place(other) in given:
-            raise InputError(f"dataset {other.uri} is given twice; name each dataset once")
-        given.add(_place(other))
+        if other.id in given:  # by its records, so that no other spelling of its path, and no copy, passes
+            known = given[other.id]
+            raise InputError(f"--against: {other.uri} holds the same records as {known}; name each dataset once")
+        given[other.id] = other.uri
     table, speakers = ClipTable(), SpeakerTally()
     columns: dict[str, ColumnTally] = {}
     clips, samples = [0] * len(SPLITS), [0] * len(SPLITS)
     unknown_words: dict[str, None] = {}
     differing: set[str] = set()
-    for shard in dataset.shards:
-        for clip in shard.clips():
-            split = split_index(clip.split)
-            table.add(clip, split)
-            clips[split] += 1
-            samples[split] += clip.samples
-            if SPLITS[split] == "other" and len(unknown_words) < _WORDS:
-                unknown_words[clip.split] = None
-            speaker = speakers.add(clip.speaker, split)
-            for name, value in clip.labels.items():
-                if value != clip.split:
-                    differing.add(name)
-                if value:
-                    columns.setdefault(name, ColumnTally(name)).add(value, split, speaker=speaker)
+    for clip in dataset.clips():
+        split = split_index(clip.split)
+        table.add(clip, split)
+        clips[split] += 1
+        samples[split] += clip.samples
+        if SPLITS[split] == "other" and len(unknown_words) < _WORDS:
+            unknown_words[clip.split] = None
+        speaker = speakers.add(clip.speaker, split)
+        for name, value in clip.labels.items():
+            if value != clip.split:
+                differing.add(name)
+            if value:
+                columns.setdefault(name, ColumnTally(name)).add(value, split, speaker=speaker)
     counts = tuple(clips)
     return Summary(
         dataset=dataset,
@@ -111,11 +111,6 @@ def summarise(dataset: Dataset, against: Sequence[Dataset] = ()) -> Summary:
         compared=tuple(against),
         duplicates=find_duplicates((dataset, *against), (table, *map(read_table, against))),
     )
-
-
-def _place(dataset: Dataset) -> tuple[str, str]:
-    """Returns where a dataset is, the same for a relative and an absolute path."""
-    return open_storage(dataset.root).uri, dataset.uri.rpartition("/")[2]
 
 
 def reject_reasons(dataset: Dataset) -> tuple[RejectReason, ...]:

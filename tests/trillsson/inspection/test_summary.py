@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,10 +99,29 @@ def test_only_the_first_are_named_and_all_are_counted(make_dataset: MakeDataset,
     assert found.named_leaks[19].test.key == "19-1"
 
 
-def test_a_dataset_is_not_compared_with_itself(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
-    dataset = make_dataset([make_clip("a")])
-    with pytest.raises(InputError, match=rf"^dataset {dataset.uri} is given twice; name each dataset once$"):
-        summarise(dataset, [dataset])
+def test_a_dataset_is_not_compared_with_itself(
+    make_dataset: MakeDataset, make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, other = make_dataset([make_clip("a")]), make_dataset([make_clip("b")], corpus="other")
+    (tmp_path / "link").symlink_to(dataset.root)
+    shutil.copytree(dataset.root, tmp_path / "copy")
+    monkeypatch.chdir(dataset.root)
+    manifest = f"manifests/{Path(dataset.uri).name}"
+    for again, absolute in {
+        dataset.uri: dataset.uri,
+        f"{dataset.root}/": dataset.uri,
+        manifest: dataset.uri,
+        f"../audio/{manifest}": f"{dataset.root}/../audio/{manifest}",
+        f"{dataset.root}/../audio": f"{dataset.root}/../audio/{manifest}",
+        f"{tmp_path}/link/{manifest}": f"{tmp_path}/link/{manifest}",
+        f"{tmp_path}/copy": f"{tmp_path}/copy/{manifest}",
+    }.items():
+        with pytest.raises(InputError) as caught:
+            inspect(dataset.uri, against=[other.uri, again])
+        wanted = f"--against: {absolute} holds the same records as {dataset.uri}; name each dataset once"
+        assert str(caught.value) == wanted
+    with pytest.raises(InputError, match=rf"^--against: {other.uri} holds the same records as {other.uri}; name each"):
+        inspect(dataset.uri, against=[other.uri, other.uri])
 
 
 def test_a_damaged_index_is_told(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
