@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from pipelines import steps
 from pipelines.beam import embed, prepare
 from pipelines.beam.embed import EmbedSpec
 from pipelines.beam.prepare import PrepareSpec
 from pipelines.cli import main
-from trillsson.config import FolderCorpus, Framing, LogMelBaseline
+from trillsson.config import FolderCorpus, Framing, LogMelBaseline, Release
 
 EditCsv = Callable[[Callable[[list[dict[str, str]]], None]], None]
+MakeRelease = Callable[..., tuple[Path, Release]]
 
 TEXT = """\
 tones: audio
@@ -151,6 +153,30 @@ def test_what_two_datasets_share(spoilt: str, tones: FolderCorpus, tmp_path: Pat
     ]
 
 
+def test_test_clips_of_a_task(make_release: MakeRelease, edit_csv: EditCsv) -> None:
+    def add(rows: list[dict[str, str]]) -> None:
+        for row in rows:
+            row["session"] = "eval" if row["speaker"] == "ann" else "train"
+        rows[1]["session"] = "third"
+
+    edit_csv(add)
+    tasks = {"pitch": {"corpus": "tones", "label": "pitch", "split": "session"}}
+    config, release = make_release(tasks=tasks)
+    uri = steps.prepare(release.model_dump_json(), "tones")
+    lines = inspect(uri, "--config", config).stdout.splitlines()
+    remark = "! 1 clip has a split in column 'session' that is not known, such as 'third': training refuses that."
+    assert remark in lines
+    at = lines.index("Splits by session, for task pitch")
+    assert lines[at + 5 : at + 11] == [
+        "train         17    0.009           3                   0",
+        "test           6    0.003           1                   0",
+        "other          1    0.000           1                   0",
+        "total         24    0.012           4                   0",
+        "",
+        "Test by any of these splits: 12 clips",
+    ]
+
+
 def test_the_text_of_an_embedding_dataset(spoilt: str, tmp_path: Path) -> None:
     spec = EmbedSpec(
         audio=(spoilt,),
@@ -169,6 +195,16 @@ def test_the_text_of_an_embedding_dataset(spoilt: str, tmp_path: Path) -> None:
     assert facts["windows"] == "75"
     assert facts["numbers"] == "a window  128"
     assert facts["rejected"] == "clips    0 of 25"
+
+
+def test_a_release_of_other_corpora(spoilt: str, make_release: MakeRelease, tones: FolderCorpus) -> None:
+    training = {"corpora": ["clinic"], "steps": 4}
+    tasks = {"pitch": {"corpus": "clinic", "label": "pitch"}}
+    config, _ = make_release(corpora={"clinic": tones.model_dump(mode="json")}, training=training, tasks=tasks)
+    result = inspect(spoilt, "--config", config)
+    assert (result.exit_code, result.stdout) == (2, "")
+    wanted = f"--config: {config} has no corpus 'tones', only clinic; give the one it was prepared with"
+    assert result.stderr == f"trillsson: {wanted}\n"
 
 
 def test_what_is_refused(spoilt: str, tmp_path: Path) -> None:

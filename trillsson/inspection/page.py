@@ -14,7 +14,7 @@ from trillsson.inspection.media import data_uri, png, spectrogram, wav
 from trillsson.inspection.sampling import LONGEST_EXCERPT, Excerpt, Level, Sample, measure
 from trillsson.inspection.splits import SPLITS, used
 from trillsson.inspection.summary import Summary
-from trillsson.inspection.words import hours, number, percent, plural, remarks, size
+from trillsson.inspection.words import hours, number, percent, plural, remarks, size, task_names
 from trillsson.pages.rendering import render_page
 
 _DECIBELS = tuple(range(-96, 1, 6))
@@ -65,12 +65,13 @@ def render(summary: Summary, sample: Sample) -> str:
         logmel=LogMelSpec(),
         columns=tuple(map(_bars, summary.columns)),
         splits=SPLITS,
-        shown=used([summary.splits.clips]),
+        used=used,
         content=canonical_json(manifest.content).decode(),
         number=number,
         hours=hours,
         plural=plural,
         percent=percent,
+        task_names=task_names,
     )
 
 
@@ -80,7 +81,7 @@ def _figures(summary: Summary) -> tuple[tuple[str, str], ...]:
     return (
         (number(manifest.records), "clips"),
         (hours(manifest.seconds / 3600), "hours"),
-        (number(summary.speakers.total), "speakers"),
+        (number(summary.splits.speakers.total), "speakers"),
         (number(manifest.sources), "sources"),
         (number(len(manifest.shards)), "shards"),
         (size(summary.bytes), "on disk"),

@@ -8,8 +8,9 @@ from trillsson.inspection.embeddings import EmbeddingSummary
 from trillsson.inspection.histograms import Durations
 from trillsson.inspection.labels import Column
 from trillsson.inspection.splits import SPLITS, used
+from trillsson.inspection.splitting import Splits
 from trillsson.inspection.summary import RejectReason, Summary
-from trillsson.inspection.words import hours, number, plural, printable, remarks, size
+from trillsson.inspection.words import hours, number, plural, printable, remarks, size, task_names
 
 WIDTH = 100
 _BAR = 30
@@ -33,7 +34,9 @@ def text(summary: Summary) -> str:
     blocks += ["\n".join(f"! {remark.text}" for remark in said)] if (said := remarks(summary)) else []
     blocks += _rejects(summary.rejects)
     blocks += _durations(summary.durations)
-    blocks += _splits(summary)
+    for splits in (summary.splits, *summary.task_splits):
+        blocks += _splits(splits)
+    blocks += [f"Test by any of these splits: {plural(summary.tests, 'clip')}"] if summary.task_splits else []
     for column in summary.columns:
         blocks += _column(column)
     blocks += _duplicates(summary.duplicates, compared=summary.compared)
@@ -90,8 +93,9 @@ def _durations(found: Durations) -> Iterator[str]:
     yield f"{told}\n\n{_table(rows, ['seconds', 'clips', ''], left=(0, 2))}"
 
 
-def _splits(summary: Summary) -> Iterator[str]:
-    splits, speakers = summary.splits, summary.speakers
+def _splits(splits: Splits) -> Iterator[str]:
+    speakers = splits.speakers
+    by = f" by {printable(splits.column)}" if splits.column else ""
     rows = [
         (SPLITS[at], number(splits.clips[at]), hours(splits.hours[at]), number(speakers.counts[at]),
          number(speakers.unknown[at]))
@@ -101,11 +105,13 @@ def _splits(summary: Summary) -> Iterator[str]:
         ("total", number(sum(splits.clips)), hours(sum(splits.hours)), number(speakers.total),
          number(sum(speakers.unknown)))
     )  # fmt: skip
-    said = "Splits\n\n" + _table(rows, ["split", "clips", "hours", "speakers", "clips of\nunknown speakers"], left=(0,))
-    shared = [f"  {printable(each.name)}: {', '.join(each.splits)}" for each in speakers.named]
-    yield said
-    if shared:
-        yield "\n".join([f"Speakers in several splits ({number(sum(speakers.shared.values()))})", *shared])
+    head = f"Splits{by}" + (f", for {task_names(splits.tasks)}" if splits.tasks else "")
+    table = _table(rows, ["split", "clips", "hours", "speakers", "clips of\nunknown speakers"], left=(0,))
+    yield f"{head}\n\n{table}"
+    if count := sum(speakers.shared.values()):
+        shared = [f"  {printable(each.name)}: {', '.join(each.splits)}" for each in speakers.named]
+        head = f"Speakers in several splits{by} ({number(count)})"
+        yield "\n".join([head, *shared, *_and_more(count - len(shared))])
 
 
 def _column(column: Column) -> Iterator[str]:

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from trillsson.audio import to_pcm16
+from trillsson.config import Task
 from trillsson.datasets import Dataset
 from trillsson.inspection import summarise
 from trillsson.inspection.page import render
@@ -81,6 +82,28 @@ def test_what_it_says(dataset: Dataset) -> None:
         "none: 11 clips; > 1%: 1 clip.",
         "Leaks 1 test clip speech/1#0 (test) = speech/",
         "mood , 2 values",
+    ):
+        assert phrase in text
+
+
+def test_splits_of_tasks(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
+    clips = [
+        make_clip(
+            f"{number:02d}", number, speaker=f"s{number // 2}", split=("train", "test")[number % 2], session="dev"
+        )
+        for number in range(24)
+    ]
+    dataset = make_dataset([*clips, make_clip("z", 30, session="eval")])
+    summary = summarise(dataset, tasks={"mood": Task(corpus="speech", label="mood", split="session")})
+    text = Page(render(summary, draw(dataset, players=0))).text
+    for phrase in (
+        "12 speakers are in train and test.",
+        "The corpus’s own split split clips share hours speakers clips of unknown speakers train 12 48.0% 0.001 12 0",
+        "Speakers in several splits: 12 The first speakers that are in several splits speaker splits s0 train, test",
+        "s9 train, test and 2 more",
+        "By session , for task mood split clips share hours speakers clips of unknown speakers validation 24 96.0%",
+        "13 clips are test by any of these splits.",
+        "test is what any of the splits above says.",
     ):
         assert phrase in text
 

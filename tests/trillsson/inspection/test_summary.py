@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trillsson.config import Task
 from trillsson.datasets import Dataset, Reject, open_dataset
 from trillsson.errors import InputError, IntegrityError
 from trillsson.inspection import inspect, summarise
 from trillsson.inspection.labels import Value
 from trillsson.inspection.speakers import Shared
+from trillsson.inspection.words import remarks
 from trillsson.records import AudioRecord, EmbeddingRecord
 
 MakeClip = Callable[..., AudioRecord]
@@ -33,11 +35,12 @@ def test_splits_speakers_and_labels(make_dataset: MakeDataset, make_clip: MakeCl
     assert found.splits.clips == (2, 1, 2, 1, 1)
     assert found.splits.hours == pytest.approx((0.4 / 3600, 0.2 / 3600, 0.4 / 3600, 0.2 / 3600, 0.2 / 3600))
     assert found.splits.unknown_words == ("fold 3",)
-    assert (found.speakers.total, found.speakers.counts) == (3, (1, 1, 1, 1, 1))
-    assert found.speakers.unknown == (0, 0, 1, 0, 0)
+    speakers = found.splits.speakers
+    assert (speakers.total, speakers.counts) == (3, (1, 1, 1, 1, 1))
+    assert speakers.unknown == (0, 0, 1, 0, 0)
     # A speaker without a split is in none: only train, validation and test are meant to share nobody.
-    assert found.speakers.shared == {("train", "test"): 1}
-    assert found.speakers.named == (Shared("ann", ("train", "test")),)
+    assert speakers.shared == {("train", "test"): 1}
+    assert speakers.named == (Shared("ann", ("train", "test")),)
     (mood,) = found.columns
     assert mood.values == (
         Value("calm", clips=(1, 1, 1, 1, 0), speakers=(1, 1, 1, 1, 0)),
@@ -85,6 +88,44 @@ def test_copies_within_and_across(make_dataset: MakeDataset, make_clip: MakeClip
     ]
     told = [(leak.test.key, leak.learnt.key, leak.learnt.split) for leak in both.named_leaks]
     assert told == [("a", "c", "validation"), ("d", "q", "no split"), ("r", "b", "train")]
+
+
+def test_test_by_the_split_columns_of_tasks(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
+    own = make_dataset(
+        [
+            make_clip("a", 1, split="train", speaker="ann", by_speaker="test"),
+            make_clip("b", 1, split="train", speaker="bob", by_speaker="train"),
+            make_clip("c", 2, split="test", speaker="bob", by_speaker="train"),
+            make_clip("d", 3, split="train", speaker="ann", by_speaker="fold1"),
+        ]
+    )
+    other = make_dataset([make_clip("p", 3, by_speaker="test"), make_clip("q", 3, session="eval")], corpus="more")
+    tasks = {
+        "mood": Task(corpus="speech", label="mood", split="by_speaker"),
+        "age": Task(corpus="speech", label="age", split="by_speaker"),
+        "digit": Task(corpus="speech", label="digit"),
+        "word": Task(corpus="speech", label="word", split="absent"),
+        "more": Task(corpus="more", label="word", split="session"),
+    }
+    plain = summarise(own, [other])
+    assert (plain.task_splits, plain.tests, plain.duplicates.leaks) == ((), 1, 0)
+    found = summarise(own, [other], tasks=tasks)
+    absent, by_speaker = found.task_splits
+    assert (by_speaker.column, by_speaker.tasks, by_speaker.clips) == ("by_speaker", ("mood", "age"), (2, 0, 1, 0, 1))
+    assert (by_speaker.speakers.counts, by_speaker.unknown_words) == ((1, 0, 1, 0, 1), ("fold1",))
+    assert (absent.clips, absent.empty, by_speaker.empty) == ((0, 0, 0, 4, 0), True, False)
+    assert (found.splits, found.tests) == (plain.splits, 2)
+    told = [(leak.test.key, leak.test.split, leak.learnt.key) for leak in found.duplicates.named_leaks]
+    # `p` is test by a column that no task of its corpus takes its split from.
+    assert told == [("a", "train; test by by_speaker", "b"), ("q", "no split; test by session", "d")]
+    assert [remark.text for remark in remarks(found)] == [
+        "Leak: 2 test clips are among the clips that are learnt from as well.",
+        "1 speaker is in train and test.",
+        "No clip has a split in column 'absent', where task word would look for it.",
+        "1 clip has a split in column 'by_speaker' that is not known, such as 'fold1': training refuses that.",
+        "1 clip is an exact copy of another clip in this dataset.",
+        "1 clip is in another dataset too.",
+    ]
 
 
 def test_only_the_first_are_named_and_all_are_counted(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
@@ -174,7 +215,11 @@ def test_an_embedding_dataset(store_pair: StorePair, make_clip: MakeClip, tmp_pa
         "        1  non_finite_embedding\n"
         "           b"
     )
-    for options, name in (({"html": tmp_path / "page.html"}, "--html"), ({"against": [uri]}, "--against")):
+    for options, name in (
+        ({"html": tmp_path / "page.html"}, "--html"),
+        ({"against": [uri]}, "--against"),
+        ({"config": tmp_path / "release.yaml"}, "--config"),
+    ):
         wanted = rf"^{name}: dataset {uri} holds embeddings; give the audio dataset they are of$"
         with pytest.raises(InputError, match=wanted):
             inspect(uri, **options)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 import pytest
 
-from trillsson.inspection.words import hours, percent, plural, printable, size
+from trillsson.inspection.words import hours, percent, plural, printable, size, task_names
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,11 @@ def test_size(value: int, text: str) -> None:
 @pytest.mark.parametrize(("share", "text"), [(0, "0.0%"), (1e-6, "under 0.1%"), (0.0012, "0.1%"), (1, "100.0%")])
 def test_percent(share: float, text: str) -> None:
     assert percent(share) == text
+
+
+def test_tasks() -> None:
+    told = [task_names(("a",)), task_names(("a", "b")), task_names(("a", "b", "c"))]
+    assert told == ["task a", "tasks a and b", "tasks a, b and c"]
 
 
 def test_counts_and_names() -> None:
