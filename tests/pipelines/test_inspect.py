@@ -74,14 +74,14 @@ high          6 (2)         3 (1)   3 (1)
 low           6 (2)         3 (1)   3 (1)
 (no value)        1             0       0
 
-Label speaker: 4 values; clips (and speakers)
+Label speaker: 4 values; clips
 
 value      train    validation    test
 -------  -------  ------------  ------
-dov        1 (1)             0   6 (1)
-ann        6 (1)             0       0
-bob        6 (1)             0       0
-cem            0         6 (1)       0
+dov            1             0       6
+ann            6             0       0
+bob            6             0       0
+cem            0             6       0
 
 Exact duplicates within this dataset: 1 clip more than once
   tones/copy.flac#0 (train)

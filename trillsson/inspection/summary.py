@@ -39,6 +39,7 @@ class Summary:
         tests: clips that are test by any of these.
         columns: the label columns by name, but for one that repeats every clip's split.
         compared: the datasets that duplicates were looked for in as well.
+        test_columns: columns by which a clip of any of these datasets is test, beside its own split.
         duplicates: clips that occur more than once, and leaks.
     """
 
@@ -51,6 +52,7 @@ class Summary:
     tests: int
     columns: tuple[Column, ...]
     compared: tuple[Dataset, ...]
+    test_columns: tuple[str, ...]
     duplicates: Duplicates
 
 
@@ -80,7 +82,7 @@ def summarise(dataset: Dataset, against: Sequence[Dataset] = (), *, tasks: Mappi
     own = SplitsTally()
     others = [SplitsTally(column, _tasks_of(column, corpus, tasks=tasks)) for column in table.columns]
     columns: dict[str, ColumnTally] = {}
-    differing: set[str] = set()
+    not_split, not_speaker = set[str](), set[str]()
     for clip in dataset.clips():
         table.add(clip)
         split, speaker = own.add(clip)
@@ -88,10 +90,15 @@ def summarise(dataset: Dataset, against: Sequence[Dataset] = (), *, tasks: Mappi
             tally.add(clip)
         for name, value in clip.labels.items():
             if value != clip.split:
-                differing.add(name)
+                not_split.add(name)
+            if value != clip.speaker:
+                not_speaker.add(name)
+            if value and name not in columns:
+                columns[name] = ColumnTally(name)
             if value:
-                columns.setdefault(name, ColumnTally(name)).add(value, split, speaker=speaker)
+                columns[name].add(value, split, speaker=speaker)
     splits = own.finish()
+    tables = (table, *(read_table(other, split_columns(other.manifest.corpus, tasks)) for other in against))
     return Summary(
         dataset=dataset,
         bytes=stored_bytes(dataset),
@@ -100,12 +107,14 @@ def summarise(dataset: Dataset, against: Sequence[Dataset] = (), *, tasks: Mappi
         splits=splits,
         task_splits=tuple(tally.finish() for tally in others),
         tests=int(table.tests.sum()),
-        columns=tuple(columns[name].finish(splits.clips) for name in sorted(columns) if name in differing),
-        compared=tuple(against),
-        duplicates=find_duplicates(
-            (dataset, *against),
-            (table, *(read_table(other, split_columns(other.manifest.corpus, tasks)) for other in against)),
+        columns=tuple(
+            columns[name].finish(splits.clips, is_speaker=name not in not_speaker)
+            for name in sorted(columns)
+            if name in not_split
         ),
+        compared=tuple(against),
+        test_columns=tuple(sorted({column for each in tables for column in each.columns})),
+        duplicates=find_duplicates((dataset, *against), tables),
     )
 
 

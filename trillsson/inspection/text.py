@@ -10,7 +10,17 @@ from trillsson.inspection.labels import Column
 from trillsson.inspection.splits import SPLITS, used
 from trillsson.inspection.splitting import Splits
 from trillsson.inspection.summary import RejectReason, Summary
-from trillsson.inspection.words import hours, number, plural, printable, remarks, size, task_names
+from trillsson.inspection.words import (
+    hours,
+    number,
+    others_told,
+    plural,
+    printable,
+    remarks,
+    size,
+    task_names,
+    values_told,
+)
 
 WIDTH = 100
 _BAR = 30
@@ -116,7 +126,7 @@ def _splits(splits: Splits) -> Iterator[str]:
 
 def _column(column: Column) -> Iterator[str]:
     at = used([*(value.clips for value in column.values), column.others, column.without])
-    speaking = any(any(value.speakers) for value in column.values)
+    speaking = not column.is_speaker and any(any(value.speakers) for value in column.values)
 
     def cell(clips: int, speakers: int) -> str:
         return f"{number(clips)} ({number(speakers)})" if speaking and clips else number(clips)
@@ -126,13 +136,10 @@ def _column(column: Column) -> Iterator[str]:
         for value in column.values
     ]
     if any(column.others):
-        beyond = column.distinct - len(column.values)
-        rest = plural(beyond, "other value") if column.complete else f"more than {number(beyond)} other values"
-        rows.append((f"({rest})", *(number(column.others[split]) for split in at)))
+        rows.append((f"({others_told(column)})", *(number(column.others[split]) for split in at)))
     if any(column.without):
         rows.append(("(no value)", *(number(column.without[split]) for split in at)))
-    many = plural(column.distinct, "value") if column.complete else f"more than {number(column.distinct)} values"
-    told = f"Label {printable(column.name)}: {many}; clips" + (" (and speakers)" if speaking else "")
+    told = f"Label {printable(column.name)}: {values_told(column)}; clips" + (" (and speakers)" if speaking else "")
     yield f"{told}\n\n{_table(rows, ['value', *(SPLITS[split] for split in at)], left=(0,))}"
 
 

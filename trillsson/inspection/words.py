@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from trillsson.inspection.labels import Column
 from trillsson.inspection.splits import SPLITS
 from trillsson.inspection.splitting import Splits
 from trillsson.inspection.summary import Summary
@@ -42,6 +43,19 @@ def printable(text: str) -> str:
 def percent(share: float) -> str:
     """Writes a share in per cent; one that is not 0 never reads as 0."""
     return "under 0.1%" if 0 < share < 0.001 else f"{share:.1%}"
+
+
+def values_told(column: Column) -> str:
+    """Writes how many values a column has, and from where to where they lie, where that says more."""
+    if not column.complete:
+        return f"more than {plural(column.distinct, 'value')}"
+    return plural(column.distinct, "value") + (" from {:g} to {:g}".format(*column.span) if column.span else "")
+
+
+def others_told(column: Column) -> str:
+    """Writes how many values a column has beyond those that are shown."""
+    beyond = plural(column.distinct - len(column.values), "other value")
+    return beyond if column.complete else f"more than {beyond}"
 
 
 def task_names(tasks: Sequence[str]) -> str:

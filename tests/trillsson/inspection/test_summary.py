@@ -115,6 +115,7 @@ def test_test_by_the_split_columns_of_tasks(make_dataset: MakeDataset, make_clip
     assert (by_speaker.speakers.counts, by_speaker.unknown_words) == ((1, 0, 1, 0, 1), ("fold1",))
     assert (absent.clips, absent.empty, by_speaker.empty) == ((0, 0, 0, 4, 0), True, False)
     assert (found.splits, found.tests) == (plain.splits, 2)
+    assert found.test_columns == ("absent", "by_speaker", "session")
     told = [(leak.test.key, leak.test.split, leak.learnt.key) for leak in found.duplicates.named_leaks]
     # `p` is test by a column that no task of its corpus takes its split from.
     assert told == [("a", "train; test by by_speaker", "b"), ("q", "no split; test by session", "d")]

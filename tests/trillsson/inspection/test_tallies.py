@@ -57,6 +57,34 @@ def test_a_column_of_more_values_than_are_told_apart() -> None:
     assert (found.others, found.without) == ((97, 0, 0, 0, 0), (1, 1, 3, 0, 0))
 
 
+def test_values_of_as_many_clips_are_in_the_order_of_numbers_then_words() -> None:
+    tally = ColumnTally("take")
+    for value in ("10", "b", "nan", "2", "-1.5", "a", "3", "3"):
+        tally.add(value, 0, speaker=None)
+    found = tally.finish((8, 0, 0, 0, 0))
+    assert [value.name for value in found.values] == ["3", "-1.5", "2", "10", "a", "b", "nan"]
+    assert found.span is None
+
+
+@pytest.mark.parametrize(
+    ("values", "shown", "span"),
+    [
+        ([f"{number / 4}" for number in range(21)], 3, (0.0, 5.0)),
+        ([f"{number / 4}" for number in range(20)], 20, None),
+        ([f"{number}" for number in range(21)], 20, None),
+        ([*(f"{number / 4}" for number in range(21)), "long"], 20, None),
+        ([*(f"{number / 4}" for number in range(21)), "nan"], 20, None),
+    ],
+)
+def test_measures_are_told_by_their_span(values: list[str], shown: int, span: tuple[float, float] | None) -> None:
+    tally = ColumnTally("seconds")
+    for value in values * 2:
+        tally.add(value, 0, speaker=None)
+    found = tally.finish((2 * len(values), 0, 0, 0, 0))
+    assert (len(found.values), found.span) == (shown, span)
+    assert sum(found.others) == 2 * (len(values) - shown)
+
+
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 4))))
 def test_no_clip_is_lost(clips: list[tuple[int, int]]) -> None:
     tally = ColumnTally("class", most=40)
