@@ -207,6 +207,13 @@ def test_a_release_of_other_corpora(spoilt: str, make_release: MakeRelease, tone
     assert result.stderr == f"trillsson: {wanted}\n"
 
 
+def test_the_help_has_examples_that_fit_a_terminal() -> None:
+    lines = CliRunner().invoke(main, ["inspect", "--help"], terminal_width=80).stdout.splitlines()
+    for example in ("", " --html clinic.html --clips 20", " --against work/audio/speech", " --config clinic.yaml"):
+        assert f"  trillsson inspect work/audio/clinic{example}" in lines
+    assert max(map(len, lines)) <= 80
+
+
 def test_what_is_refused(spoilt: str, tmp_path: Path) -> None:
     result = inspect(spoilt, "--html", tmp_path / "none" / "page.html")
     assert (result.exit_code, result.stdout) == (2, "")

@@ -56,7 +56,7 @@ def inspect(
 
         page = render(summary, draw(dataset, players=clips, seed=seed))
         with explain_os_errors("write", html):
-            html.write_text(page, encoding="utf-8")
+            html.write_text(page, encoding="utf-8", errors="replace")  # the dataset's path may be no text
     return text(summary)
 
 

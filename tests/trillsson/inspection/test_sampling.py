@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from trillsson.audio import to_pcm16
-from trillsson.datasets import Dataset, open_dataset
+from trillsson.datasets import Dataset, find_manifest, open_dataset
 from trillsson.errors import IntegrityError
 from trillsson.inspection.sampling import Level, draw, measure
 from trillsson.records import AudioRecord
@@ -61,7 +61,8 @@ def test_shards_in_a_bucket(dataset: Dataset, gcs_prefix: str) -> None:
     storage = open_storage(gcs_prefix)
     for path in Path(dataset.root).rglob("*.*"):
         storage.create(path.relative_to(dataset.root).as_posix(), path.read_bytes())
-    there = open_dataset(f"{gcs_prefix}/manifests/{Path(dataset.uri).name}", "audio")
+    there = open_dataset(find_manifest(f"{gcs_prefix}/"), "audio")
+    assert there.uri == find_manifest(there.uri) == f"{gcs_prefix}/manifests/{Path(dataset.uri).name}"
     assert draw(there, players=0).levels == draw(dataset, players=0).levels
 
 

@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -225,6 +226,14 @@ def test_an_embedding_dataset(store_pair: StorePair, make_clip: MakeClip, tmp_pa
         with pytest.raises(InputError, match=wanted):
             inspect(uri, **options)  # type: ignore[arg-type]
     assert not (tmp_path / "page.html").exists()
+
+
+def test_a_page_about_a_folder_whose_name_is_no_text(
+    make_dataset: MakeDataset, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    root = shutil.copytree(make_dataset([make_clip("a", 1)]).root, tmp_path / os.fsdecode(b"a\xff"))
+    inspect(str(root), html=tmp_path / "page.html")
+    assert f"<code>{tmp_path}/a?/manifests/" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_a_missing_manifest(tmp_path: Path) -> None:
