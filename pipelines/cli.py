@@ -239,19 +239,36 @@ def corpora(kind: str | None) -> None:
     "--against", multiple=True, help="Another audio dataset to look for the same clips in. May be given often."
 )
 @click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="A release: clips that are test by the split column of any of its tasks count as test.",
+)
+@click.option(
     "--clips", type=click.IntRange(0, 100), default=8, show_default=True, help="Clips on the page to listen to."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides which clips are drawn.")
-def inspect(dataset: str, html: Path | None, against: tuple[str, ...], clips: int, seed: int) -> None:
+def inspect(dataset: str, **options: Any) -> None:
     """Tells what is in a dataset: totals, rejects, durations, labels and speakers by split, duplicates and leaks.
 
-    DATASET is a manifest that `prepare` or `embed` printed, or the folder of a dataset that has only one. The page has
-    histograms of durations and levels too, and spectrograms of random clips with players; it needs no network.
-    """
+    DATASET is a manifest that `prepare` or `embed` printed, or the folder of a dataset that has only one. A leak is a
+    test clip whose samples also occur outside test.
+
+    \b
+    trillsson inspect work/audio/clinic
+    trillsson inspect work/audio/clinic --html clinic.html --clips 20
+        a page as well, to look at and to listen to; it needs no network
+    trillsson inspect work/audio/clinic --against work/audio/speech
+        clips that are in the other dataset too, and leaks between the two
+    trillsson inspect work/audio/clinic --config clinic.yaml
+        test clips are also those of the split columns of the config's tasks
+
+    The page adds histograms of durations, levels, peaks and clipping, and spectrograms of random clips with players.
+    It holds recordings: keep it as you keep those.
+    """  # noqa: D301  # the backslash is click's mark for lines that are not to be wrapped
     from trillsson.inspection import inspect as inspect_dataset
 
-    click.echo(inspect_dataset(dataset, against=against, html=html, clips=clips, seed=seed))
-    if html:
+    click.echo(inspect_dataset(dataset, **options))
+    if html := options["html"]:
         click.echo(f"\npage: {html}")
 
 

@@ -10,11 +10,13 @@ only those that are missing. Readers start from a manifest and never glob.
 """
 
 import hashlib
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import metadata
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -25,6 +27,9 @@ from trillsson.digests import SHORT, canonical_json, digest_of, file_digest
 from trillsson.errors import InputError, IntegrityError
 from trillsson.records import SCHEMA_VERSION, IndexedClip, decode_index, shard_path
 from trillsson.storage import Storage, join, open_storage
+
+_LISTED = 5
+"""Manifests of one folder that are told apart in an error."""
 
 _TOOLS = ("numpy", "soundfile", "soxr", "tensorflow", "keras", "ai-edge-litert", "trillsson")
 
@@ -142,6 +147,26 @@ class Dataset:
         for shard, data in zip(shards, indexes, strict=True):
             yield shard.parse_index(data)
 
+    def pick(self, rows: Iterable[int]) -> Iterator[tuple[int, IndexedClip]]:
+        """Yields some of what `clips` yields, with its place there, in order; reads only the indexes that hold it.
+
+        Args:
+            rows: places in the order of `clips`, from 0.
+
+        Raises:
+            IntegrityError: an index is missing or changed.
+        """
+        ends = list(accumulate(shard.records for shard in self.manifest.shards))
+        wanted: dict[int, list[int]] = {}
+        for row in sorted(set(rows)):
+            wanted.setdefault(bisect_right(ends, row), []).append(row)
+        shards = [StoredShard(self.root, self.manifest.shards[place]) for place in wanted]
+        indexes = open_storage(self.root).read_many(shard.index for shard in shards)
+        for (place, held), shard, data in zip(wanted.items(), shards, indexes, strict=True):
+            clips = list(shard.parse_index(data))
+            start = ends[place] - len(clips)
+            yield from ((row, clips[row - start]) for row in held)
+
     def rejects(self) -> Iterator[Reject]:
         """Yields every reject of the dataset."""
         for shard in self.shards:
@@ -177,12 +202,14 @@ class StoredShard:
         """Yields what the bytes of the shard's index say, after checking them against the manifest.
 
         Raises:
-            IntegrityError: the index is missing or changed.
+            IntegrityError: the index is missing or changed, or holds more or fewer records.
         """
-        data = data or b""
+        data, where = data or b"", join(self.root, self.index)
         if hashlib.sha256(data).hexdigest() != self.summary.index_sha256:
-            where = join(self.root, self.index)
             raise IntegrityError(f"index {where} is missing or not as its manifest says; {self._remedy}")
+        if (held := data.count(b"\n")) != self.summary.records:
+            told = f"index {where} holds {held} records, its manifest says {self.summary.records}"
+            raise IntegrityError(f"{told}; delete that manifest and {self._files} and make the dataset again")
         return decode_index(data)
 
     def fetch(self, cache: Path) -> Path:
@@ -199,7 +226,11 @@ class StoredShard:
 
     @property
     def _remedy(self) -> str:
-        return f"delete {join(self.root, 'shards', self.summary.id)}* and make the dataset again"
+        return f"delete {self._files} and make the dataset again"
+
+    @property
+    def _files(self) -> str:
+        return f"{join(self.root, 'shards', self.summary.id)}*"
 
     def rejects(self) -> tuple[Reject, ...]:
         """Returns what was refused where the shard was made."""
@@ -355,7 +386,7 @@ def open_any_dataset(uri: str) -> Dataset:
 
     Raises:
         InputError: there is no such manifest.
-        IntegrityError: the manifest cannot be read as one of this schema version.
+        IntegrityError: the manifest cannot be read as one of this schema version, or its totals are not its shards'.
     """
     root, _, name = uri.rpartition("/manifests/")
     data = open_storage(root).read(f"manifests/{name}") if root else None
@@ -365,6 +396,12 @@ def open_any_dataset(uri: str) -> Dataset:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
         raise IntegrityError(f"manifest {uri} is not one of schema version {SCHEMA_VERSION}; make it anew") from error
+    for total in ("sources", "lost", "items", "records", "windows"):
+        told, held = getattr(manifest, total), sum(getattr(shard, total) for shard in manifest.shards)
+        if told != held:
+            raise IntegrityError(f"manifest {uri} says {told} {total}, its shards hold {held}; delete it and run again")
+    if (told := sum(manifest.rejects.values())) != (held := manifest.items - manifest.records):
+        raise IntegrityError(f"manifest {uri} says {told} rejects, its shards hold {held}; delete it and run again")
     return Dataset(uri=uri, root=root, manifest=manifest)
 
 
@@ -374,15 +411,29 @@ def find_manifest(uri: str) -> str:
     Raises:
         InputError: the folder has no manifest, or several: which one is meant must not depend on their dates.
     """
-    if "/manifests/" in uri:
-        return uri
-    storage = open_storage(uri)
-    found = [join(storage.uri, "manifests", path.rpartition("/")[2]) for path in storage.list("manifests")]
-    if not found:
+    given = open_storage(uri).uri
+    folder, _, name = given.rpartition("/")
+    if folder.endswith("/manifests") and name.endswith(".json"):
+        return given
+    storage = open_storage(given.removesuffix("/manifests") or "/")
+    written = {path: when for path, when in storage.written("manifests").items() if path.endswith(".json")}
+    newest = sorted(written, key=lambda path: (written[path], path), reverse=True)
+    if not newest:
         raise InputError(f"{uri} holds no dataset; name the manifest that a step printed, or run that step")
-    if len(found) > 1:
-        raise InputError(f"{uri} holds {len(found)} manifests; name one of {', '.join(found)}")
-    return found[0]
+    if len(newest) > 1:
+        listed = [_told(join(storage.uri, path), written[path]) for path in newest[:_LISTED]]
+        more = f" and {len(newest) - _LISTED} more" if len(newest) > _LISTED else ""
+        raise InputError(f"{uri} holds {len(newest)} manifests; name one, the newest first: {', '.join(listed)}{more}")
+    return join(storage.uri, newest[0])
+
+
+def _told(uri: str, written: datetime) -> str:
+    """Returns a manifest's URI with what helps to choose it."""
+    try:
+        holds = f"{open_any_dataset(uri).manifest.records:,} records"
+    except IntegrityError:
+        holds = "damaged"
+    return f"{uri} ({written:%Y-%m-%d %H:%M} UTC, {holds})"
 
 
 def tool_versions() -> dict[str, str]:

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from pipelines import steps
 from pipelines.beam import embed, prepare
 from pipelines.beam.embed import EmbedSpec
 from pipelines.beam.prepare import PrepareSpec
 from pipelines.cli import main
-from trillsson.config import FolderCorpus, Framing, LogMelBaseline
+from trillsson.config import FolderCorpus, Framing, LogMelBaseline, Release
 
 EditCsv = Callable[[Callable[[list[dict[str, str]]], None]], None]
+MakeRelease = Callable[..., tuple[Path, Release]]
 
 TEXT = """\
 tones: audio
@@ -72,14 +74,14 @@ high          6 (2)         3 (1)   3 (1)
 low           6 (2)         3 (1)   3 (1)
 (no value)        1             0       0
 
-Label speaker: 4 values; clips (and speakers)
+Label speaker: 4 values; clips
 
 value      train    validation    test
 -------  -------  ------------  ------
-dov        1 (1)             0   6 (1)
-ann        6 (1)             0       0
-bob        6 (1)             0       0
-cem            0         6 (1)       0
+dov            1             0       6
+ann            6             0       0
+bob            6             0       0
+cem            0             6       0
 
 Exact duplicates within this dataset: 1 clip more than once
   tones/copy.flac#0 (train)
@@ -151,6 +153,30 @@ def test_what_two_datasets_share(spoilt: str, tones: FolderCorpus, tmp_path: Pat
     ]
 
 
+def test_test_clips_of_a_task(make_release: MakeRelease, edit_csv: EditCsv) -> None:
+    def add(rows: list[dict[str, str]]) -> None:
+        for row in rows:
+            row["session"] = "eval" if row["speaker"] == "ann" else "train"
+        rows[1]["session"] = "third"
+
+    edit_csv(add)
+    tasks = {"pitch": {"corpus": "tones", "label": "pitch", "split": "session"}}
+    config, release = make_release(tasks=tasks)
+    uri = steps.prepare(release.model_dump_json(), "tones")
+    lines = inspect(uri, "--config", config).stdout.splitlines()
+    remark = "! 1 clip has a split in column 'session' that is not known, such as 'third': training refuses that."
+    assert remark in lines
+    at = lines.index("Splits by session, for task pitch")
+    assert lines[at + 5 : at + 11] == [
+        "train         17    0.009           3                   0",
+        "test           6    0.003           1                   0",
+        "other          1    0.000           1                   0",
+        "total         24    0.012           4                   0",
+        "",
+        "Test by any of these splits: 12 clips",
+    ]
+
+
 def test_the_text_of_an_embedding_dataset(spoilt: str, tmp_path: Path) -> None:
     spec = EmbedSpec(
         audio=(spoilt,),
@@ -169,6 +195,23 @@ def test_the_text_of_an_embedding_dataset(spoilt: str, tmp_path: Path) -> None:
     assert facts["windows"] == "75"
     assert facts["numbers"] == "a window  128"
     assert facts["rejected"] == "clips    0 of 25"
+
+
+def test_a_release_of_other_corpora(spoilt: str, make_release: MakeRelease, tones: FolderCorpus) -> None:
+    training = {"corpora": ["clinic"], "steps": 4}
+    tasks = {"pitch": {"corpus": "clinic", "label": "pitch"}}
+    config, _ = make_release(corpora={"clinic": tones.model_dump(mode="json")}, training=training, tasks=tasks)
+    result = inspect(spoilt, "--config", config)
+    assert (result.exit_code, result.stdout) == (2, "")
+    wanted = f"--config: {config} has no corpus 'tones', only clinic; give the one it was prepared with"
+    assert result.stderr == f"trillsson: {wanted}\n"
+
+
+def test_the_help_has_examples_that_fit_a_terminal() -> None:
+    lines = CliRunner().invoke(main, ["inspect", "--help"], terminal_width=80).stdout.splitlines()
+    for example in ("", " --html clinic.html --clips 20", " --against work/audio/speech", " --config clinic.yaml"):
+        assert f"  trillsson inspect work/audio/clinic{example}" in lines
+    assert max(map(len, lines)) <= 80
 
 
 def test_what_is_refused(spoilt: str, tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
 """Datasets: what a manifest says, and what is refused."""
 
+import hashlib
+import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from trillsson.datasets import (
@@ -10,14 +14,19 @@ from trillsson.datasets import (
     Shard,
     ShardSummary,
     Source,
+    StoredShard,
     commit_dataset,
     commit_shard,
+    find_manifest,
+    open_any_dataset,
     open_dataset,
     read_shard_entry,
 )
 from trillsson.errors import InputError, IntegrityError
-from trillsson.records import write_shard
+from trillsson.records import AudioRecord, write_shard
 from trillsson.storage import LocalStorage
+
+StorePair = Callable[..., tuple[str, str]]
 
 
 def shard(name: str, *, records: int = 2, rejects: tuple[Reject, ...] = (), sha256: str = "") -> Shard:
@@ -94,6 +103,31 @@ def test_a_changed_index_is_noticed(dataset: Dataset) -> None:
         dataset.shards[0].clips()
 
 
+def test_some_clips_are_picked_from_the_indexes_that_hold_them(store_pair: StorePair, tmp_path: Path) -> None:
+    keys = [f"{number:02d}" for number in range(7)]
+    clips = [AudioRecord(key=key, audio=np.zeros(2, np.float32)) for key in keys]
+    uri, _ = store_pair(tmp_path, clips, [], content={}, per_shard=2)
+    dataset = open_dataset(uri, "audio")
+    assert [(row, clip.key) for row, clip in dataset.pick([6, 3, 2, 3])] == [(2, "02"), (3, "03"), (6, "06")]
+    assert list(dataset.pick([])) == []
+    (Path(dataset.root) / dataset.shards[1].index).unlink()
+    assert [clip.key for _, clip in dataset.pick(range(2))] == ["00", "01"]
+    with pytest.raises(IntegrityError, match=r"a2-\w+\.clips\.jsonl is missing or not as its manifest says"):
+        list(dataset.pick([0, 2]))
+
+
+def test_an_index_of_more_or_fewer_records_is_noticed(dataset: Dataset) -> None:
+    index = b"{}\n" * 3
+    summary = shard("one").summary.model_copy(update={"index_sha256": hashlib.sha256(index).hexdigest()})
+    stored = StoredShard(dataset.root, summary)
+    (Path(dataset.root) / stored.index).write_bytes(index)
+    with pytest.raises(IntegrityError) as caught:
+        stored.clips()
+    told = f"index {dataset.root}/{stored.index} holds 3 records, its manifest says 2"
+    remedy = f"delete that manifest and {dataset.root}/shards/one* and make the dataset again"
+    assert str(caught.value) == f"{told}; {remedy}"
+
+
 def test_a_changed_shard_is_noticed(dataset: Dataset, tmp_path: Path) -> None:
     stored = dataset.shards[0]
     path = stored.fetch(tmp_path)
@@ -147,3 +181,69 @@ def test_a_manifest_of_another_schema(dataset: Dataset) -> None:
     path.write_text(path.read_text().replace('"schema_version":2', '"schema_version":1'))
     with pytest.raises(IntegrityError, match="is not one of schema version 2; make it anew"):
         open_dataset(dataset.uri, "audio")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"records": 5}, "5 records, its shards hold 4"),
+        ({"items": 4}, "4 items, its shards hold 5"),
+        ({"windows": 0}, "0 windows, its shards hold 6"),
+        ({"sources": 3}, "3 sources, its shards hold 2"),
+        ({"lost": 1}, "1 lost, its shards hold 0"),
+        ({"rejects": {"too_short": 2}}, "2 rejects, its shards hold 1"),
+    ],
+)
+def test_a_manifest_whose_totals_are_not_its_shards(dataset: Dataset, change: dict[str, object], told: str) -> None:
+    Path(dataset.uri).write_text(dataset.manifest.model_copy(update=change).model_dump_json())
+    with pytest.raises(IntegrityError) as caught:
+        open_dataset(dataset.uri, "audio")
+    assert str(caught.value) == f"manifest {dataset.uri} says {told}; delete it and run again"
+
+
+def test_a_manifest_by_its_folders_and_spellings(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = Path(dataset.uri)
+    (manifest.parent / "notes.txt").write_text("")
+    for given in (manifest, manifest.parent, f"{manifest.parent}/", dataset.root, f"{dataset.uri}/"):
+        assert find_manifest(str(given)) == dataset.uri
+    monkeypatch.chdir(manifest.parent)
+    assert find_manifest(manifest.name) == dataset.uri
+    monkeypatch.chdir(dataset.root)
+    assert find_manifest(f"manifests/{manifest.name}") == find_manifest(".") == dataset.uri
+
+
+def test_one_of_several_manifests_has_to_be_named(dataset: Dataset) -> None:
+    folder = Path(dataset.uri).parent
+    for number in range(6):
+        (folder / f"{number}.json").write_bytes(Path(dataset.uri).read_bytes())
+        os.utime(folder / f"{number}.json", (1_700_000_000 + 3_600 * number,) * 2)
+    os.utime(dataset.uri, (1_600_000_000,) * 2)
+    (folder / "4.json").write_text("{}")
+    os.utime(folder / "4.json", (1_700_000_000 + 3_600 * 4,) * 2)
+    with pytest.raises(InputError) as caught:
+        find_manifest(dataset.root)
+    assert str(caught.value) == (
+        f"{dataset.root} holds 7 manifests; name one, the newest first: "
+        f"{folder}/5.json (2023-11-15 03:13 UTC, 4 records), "
+        f"{folder}/4.json (2023-11-15 02:13 UTC, damaged), "
+        f"{folder}/3.json (2023-11-15 01:13 UTC, 4 records), "
+        f"{folder}/2.json (2023-11-15 00:13 UTC, 4 records), "
+        f"{folder}/1.json (2023-11-14 23:13 UTC, 4 records) and 2 more"
+    )
+
+
+def test_what_is_no_manifest(dataset: Dataset) -> None:
+    manifests = f"{dataset.root}/manifests"
+    Path(f"{manifests}/folder.json").mkdir()
+    refused = {
+        f"{dataset.root}/shards": f"{dataset.root}/shards holds no dataset; name the manifest that a step printed, or "
+        "run that step",
+        f"{manifests}/folder.json": f"cannot read {manifests}/folder.json: Is a directory; give another path or mend "
+        "its rights",
+        f"{manifests}/a\0b.json": f"storage '{manifests}/a\\x00b.json' holds a NUL character, which no file's name "
+        "can; give another path",
+    }
+    for given, message in refused.items():
+        with pytest.raises(InputError) as caught:
+            open_any_dataset(find_manifest(given))
+        assert str(caught.value) == message

@@ -127,7 +127,7 @@ def _bars(counts: Sequence[int], names: Sequence[str]) -> tuple[Bar, ...]:
 def _compact(count: int) -> str:
     """Writes a count in at most four letters, to stand above a narrow column."""
     for unit, word in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
-        if count >= unit:
+        if count >= 0.9995 * unit:  # 999,500 would be rounded to 1000k
             scaled = count / unit
             return f"{scaled:.0f}{word}" if scaled >= 9.95 else f"{scaled:.1f}{word}"
     return number(count)

@@ -1,19 +1,20 @@
 """Clips whose samples are the same: copies within and across datasets, and test clips that are learnt from too.
 
 A clip costs 21 bytes: the first half of its SHA-256 (two of a billion clips agree in it by chance once in 10^20),
-its length and its split. Names are looked up afterwards, for the few that are told.
+its length and whether it is test. Names are looked up afterwards, for the few that are told.
 """
 
 from array import array
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trillsson.datasets import Dataset
-from trillsson.inspection.splits import SPLITS, TEST, split_index
+from trillsson.inspection.splits import is_tested, split_told
 from trillsson.records import IndexedClip
 
 NAMED = 20
@@ -23,7 +24,7 @@ _NAMED_COPIES = 4
 
 @dataclass(frozen=True)
 class NamedClip:
-    """A clip, its split as this page counts it, and the corpus whose dataset it is in."""
+    """A clip, its split in words, and the corpus whose dataset it is in."""
 
     key: str
     split: str
@@ -69,17 +70,22 @@ class Duplicates:
 
 
 class ClipTable:
-    """What is kept of every clip of a dataset, in the order of its records."""
+    """What is kept of every clip of a dataset, in the order of its records.
 
-    def __init__(self) -> None:
+    Args:
+        columns: those that tasks take their split from: a clip that is test in any is test.
+    """
+
+    def __init__(self, columns: Iterable[str] = ()) -> None:
+        self.columns = tuple(columns)
         self._digests = bytearray()
-        self._splits = bytearray()
+        self._tests = bytearray()
         self._samples = array("I")
 
-    def add(self, clip: IndexedClip, split: int) -> None:
+    def add(self, clip: IndexedClip) -> None:
         """Appends a clip."""
         self._digests += bytes.fromhex(clip.sha256[:32])
-        self._splits.append(split)
+        self._tests.append(is_tested(clip, self.columns))
         self._samples.append(clip.samples)
 
     @property
@@ -88,9 +94,9 @@ class ClipTable:
         return np.frombuffer(bytes(self._digests), np.uint64).reshape(-1, 2)
 
     @property
-    def splits(self) -> NDArray[np.uint8]:
-        """`[clips]`: places in `SPLITS`."""
-        return np.frombuffer(bytes(self._splits), np.uint8)
+    def tests(self) -> NDArray[np.bool_]:
+        """`[clips]`: which are test."""
+        return np.frombuffer(bytes(self._tests), np.bool_)
 
     @property
     def samples(self) -> NDArray[np.uint32]:
@@ -98,12 +104,11 @@ class ClipTable:
         return np.frombuffer(self._samples.tobytes(), np.uint32)
 
 
-def read_table(dataset: Dataset) -> ClipTable:
-    """Reads the indexes of an audio dataset into a table."""
-    table = ClipTable()
-    for shard in dataset.shards:
-        for clip in shard.clips():
-            table.add(clip, split_index(clip.split))
+def read_table(dataset: Dataset, columns: Iterable[str]) -> ClipTable:
+    """Reads the indexes of an audio dataset into a table; `columns` as there."""
+    table = ClipTable(columns)
+    for clip in dataset.clips():
+        table.add(clip)
     return table
 
 
@@ -118,34 +123,32 @@ def find_duplicates(datasets: Sequence[Dataset], tables: Sequence[ClipTable]) ->
     if not sizes.size:
         return Duplicates(groups=0, copies=0, across=0, named=(), leaks=0, named_leaks=())
     starts = np.cumsum(sizes) - sizes
-    test = np.concatenate([table.splits for table in tables])[rows] == TEST
-    mine = np.add.reduceat(rows < tables[0].splits.size, starts, dtype=np.intp)
+    test = np.concatenate([table.tests for table in tables])[rows]
+    mine = np.add.reduceat(rows < tables[0].tests.size, starts, dtype=np.intp)
     tests = np.add.reduceat(test, starts, dtype=np.intp)
     held = mine > 0
     leaking = held & (tests > 0) & (tests < sizes)
     leaked = np.flatnonzero(test & np.repeat(leaking, sizes))
     group_of = np.repeat(np.arange(sizes.size), sizes)
-    naming = _Names(datasets, tables)
 
     def members(group: int) -> slice:
         return slice(starts[group], starts[group] + sizes[group])
 
-    def leak(place: int) -> Leak:
+    def leak(place: int) -> tuple[int, int]:
         group = members(int(group_of[place]))
-        return Leak(naming.name(int(rows[place])), naming.name(int(rows[group][~test[group]][0])))
+        return int(rows[place]), int(rows[group][~test[group]][0])
 
     kept = np.flatnonzero(held)
-    named = kept[np.argsort(rows[starts[kept]])][:NAMED].tolist()
+    groups = {group: rows[members(group)][:_NAMED_COPIES].tolist() for group in _first(kept, rows[starts[kept]])}
+    pairs = [leak(place) for place in _first(leaked, rows[leaked])]
+    names = _named([row for each in (*groups.values(), *pairs) for row in each], datasets, tables=tables)
     return Duplicates(
         groups=int(held.sum()),
         copies=int(mine[held].sum() - held.sum()),
         across=int((sizes > mine)[held].sum()),
-        named=tuple(
-            Group(tuple(map(naming.name, rows[members(group)][:_NAMED_COPIES].tolist())), int(sizes[group]))
-            for group in named
-        ),
+        named=tuple(Group(tuple(names[row] for row in told), int(sizes[group])) for group, told in groups.items()),
         leaks=leaked.size,
-        named_leaks=tuple(leak(place) for place in leaked[np.argsort(rows[leaked])][:NAMED].tolist()),
+        named_leaks=tuple(Leak(names[tested], names[learnt]) for tested, learnt in pairs),
     )
 
 
@@ -161,20 +164,22 @@ def _repeated(digests: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np
     return order[np.repeat(sizes > 1, sizes)], sizes[sizes > 1]
 
 
-class _Names:
-    """Looks up the clips of rows in the indexes they came from."""
+def _first(places: NDArray[np.intp], rows: NDArray[np.intp]) -> list[int]:
+    """Returns those places that are told by name: the ones whose rows come first."""
+    told: list[int] = places[np.argsort(rows)][:NAMED].tolist()
+    return told
 
-    def __init__(self, datasets: Sequence[Dataset], tables: Sequence[ClipTable]) -> None:
-        self._datasets = datasets
-        self._tables = tables
-        self._ends = np.cumsum([table.splits.size for table in tables])
 
-    def name(self, row: int) -> NamedClip:
-        number = int(np.searchsorted(self._ends, row, side="right"))
-        dataset, table = self._datasets[number], self._tables[number]
-        within = row - (int(self._ends[number - 1]) if number else 0)
-        ends = np.cumsum([shard.summary.records for shard in dataset.shards])
-        place = int(np.searchsorted(ends, within, side="right"))
-        offset = within - (int(ends[place - 1]) if place else 0)
-        clip = next(islice(dataset.shards[place].clips(), offset, None))
-        return NamedClip(clip.key, SPLITS[table.splits[within]], dataset.manifest.corpus)
+def _named(rows: Iterable[int], datasets: Sequence[Dataset], *, tables: Sequence[ClipTable]) -> dict[int, NamedClip]:
+    """Looks up the clips of rows in the indexes they came from; each index is read once."""
+    ends = list(accumulate(table.tests.size for table in tables))
+    wanted: dict[int, list[int]] = {}
+    for row in rows:
+        wanted.setdefault(bisect_right(ends, row), []).append(row)
+    names = {}
+    for place, held in wanted.items():
+        dataset, table = datasets[place], tables[place]
+        start = ends[place] - table.tests.size
+        for row, clip in dataset.pick(row - start for row in held):
+            names[start + row] = NamedClip(clip.key, split_told(clip, table.columns), dataset.manifest.corpus)
+    return names

@@ -7,6 +7,7 @@ from typing import Any
 
 from trillsson.config import SAMPLE_RATE, Framing
 from trillsson.datasets import Dataset
+from trillsson.errors import IntegrityError
 from trillsson.inspection.summary import RejectReason, reject_reasons, stored_bytes
 from trillsson.records import decode_embedding
 from trillsson.tfrecords import read_tfrecords
@@ -38,7 +39,11 @@ class EmbeddingSummary:
 
 
 def summarise_embeddings(dataset: Dataset) -> EmbeddingSummary:
-    """Reads the manifest of an embedding dataset and says what is in it."""
+    """Reads the manifest of an embedding dataset and says what is in it.
+
+    Raises:
+        IntegrityError: a shard is missing or changed, or holds fewer records than the manifest says.
+    """
     content: dict[str, Any] = dataset.manifest.content
     return EmbeddingSummary(
         dataset=dataset,
@@ -57,7 +62,12 @@ def _dim(dataset: Dataset) -> int:
     if held is None:
         return 0
     with tempfile.TemporaryDirectory(prefix="trillsson-") as cache:
-        return int(decode_embedding(next(read_tfrecords(held.fetch(Path(cache))))).embeddings.shape[1])
+        path = held.fetch(Path(cache))
+        record = next(read_tfrecords(path), None)
+        if record is None:
+            told = f"shard {path} holds no record, its manifest says {held.summary.records}"
+            raise IntegrityError(f"{told}; delete that manifest and make the dataset again")
+        return int(decode_embedding(record).embeddings.shape[1])
 
 
 def _told(framing: Framing) -> str:

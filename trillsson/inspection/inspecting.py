@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from trillsson.config import Task, load_release
 from trillsson.datasets import find_manifest, open_any_dataset, open_dataset
 from trillsson.errors import InputError
 from trillsson.inspection.embeddings import summarise_embeddings
@@ -11,12 +12,21 @@ from trillsson.inspection.text import embeddings_text, text
 from trillsson.storage import explain_os_errors
 
 
-def inspect(uri: str, *, against: Sequence[str] = (), html: Path | None = None, clips: int = 8, seed: int = 0) -> str:
+def inspect(
+    uri: str,
+    *,
+    against: Sequence[str] = (),
+    config: Path | None = None,
+    html: Path | None = None,
+    clips: int = 8,
+    seed: int = 0,
+) -> str:
     """Says what is in a dataset; writes a page about it, if asked to.
 
     Args:
         uri: a manifest, or the folder of a dataset that has one.
         against: other audio datasets to look for copies of its clips in.
+        config: a release, whose tasks' split columns also say which clips are test.
         html: where to write the page; what is there is replaced.
         clips: how many clips the page has to listen to.
         seed: decides which clips are drawn.
@@ -25,23 +35,36 @@ def inspect(uri: str, *, against: Sequence[str] = (), html: Path | None = None, 
         the summary, as plain text.
 
     Raises:
-        InputError: there is no such dataset, or a page or comparison is asked for that embeddings cannot give.
+        InputError: there is no such dataset or config, the config is of other corpora, or something is asked for that
+            embeddings cannot give.
         IntegrityError: an index or a shard is missing or changed.
     """
     dataset = open_any_dataset(find_manifest(uri))
     if dataset.manifest.kind == "embeddings":
-        if html or against:
-            option = "--html" if html else "--against"
+        asked = {"--html": html, "--against": against, "--config": config}
+        if option := next((option for option, value in asked.items() if value), None):
             raise InputError(f"{option}: dataset {dataset.uri} holds embeddings; give the audio dataset they are of")
         return embeddings_text(summarise_embeddings(dataset))
     if html is not None and not html.parent.is_dir():
         raise InputError(f"--html: folder {html.parent} does not exist; make it, or give another path")
-    summary = summarise(dataset, [open_dataset(find_manifest(other), "audio") for other in against])
+    tasks = _tasks(config, dataset.manifest.corpus) if config else {}
+    compared = [open_dataset(find_manifest(other), "audio") for other in against]
+    summary = summarise(dataset, compared, tasks=tasks)
     if html is not None:
         from trillsson.inspection.page import render
         from trillsson.inspection.sampling import draw
 
         page = render(summary, draw(dataset, players=clips, seed=seed))
         with explain_os_errors("write", html):
-            html.write_text(page, encoding="utf-8")
+            html.write_text(page, encoding="utf-8", errors="replace")  # the dataset's path may be no text
     return text(summary)
+
+
+def _tasks(config: Path, corpus: str) -> dict[str, Task]:
+    release = load_release(config)
+    if corpus not in release.corpora:
+        known = ", ".join(release.corpora)
+        raise InputError(
+            f"--config: {config} has no corpus {corpus!r}, only {known}; give the one it was prepared with"
+        )
+    return release.tasks

@@ -1,5 +1,7 @@
 """The values of a label column: how many clips and speakers each has, by split."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from trillsson.inspection.splits import SPLITS, Counts
@@ -8,7 +10,7 @@ TOP = 20
 """Values of a column that are shown; the others are added up."""
 
 _FEW = 3
-"""Values shown of a column that has hardly two clips of any: it holds transcripts or the like, no classes."""
+"""Values shown of a column that holds no classes, but transcripts, with hardly two clips of any, or measures."""
 
 MOST_VALUES = 10_000
 """Values of a column that are told apart. A column of more is no class, and a value first met beyond is one of
@@ -30,7 +32,9 @@ class Column:
 
     Attributes:
         name: what it is called.
-        values: the 20 that most clips have, the most frequent first; 3 where most have one clip.
+        values: the 20 that most clips have, the most frequent first; 3 where the column holds no classes.
+        span: the smallest and the largest where all are numbers, more than 20, and not all of them whole.
+        is_speaker: whether the column repeats every clip's speaker.
         distinct: how many values there are.
         complete: whether that is all; else there are more.
         others: clips of the values that are not shown, in each split.
@@ -39,6 +43,8 @@ class Column:
 
     name: str
     values: tuple[Value, ...]
+    span: tuple[float, float] | None
+    is_speaker: bool
     distinct: int
     complete: bool
     others: Counts
@@ -70,17 +76,20 @@ class ColumnTally:
         if speaker is not None:
             self._speakers[value][split].add(speaker)
 
-    def finish(self, clips: Counts) -> Column:
+    def finish(self, clips: Counts, *, is_speaker: bool = False) -> Column:
         """Returns what was counted of the dataset's `clips` in each split."""
-        ordered = sorted(self._clips, key=lambda value: (-sum(self._clips[value]), value))
+        ordered = sorted(self._clips, key=lambda value: (-sum(self._clips[value]), _natural(value)))
+        span = _span(ordered) if len(ordered) > TOP else None
         sparse = len(ordered) > TOP and 2 * len(ordered) > sum(map(sum, self._clips.values()))
         shown = tuple(
             Value(value, tuple(self._clips[value]), tuple(map(len, self._speakers[value])))
-            for value in ordered[: _FEW if sparse else TOP]
+            for value in ordered[: _FEW if sparse or span else TOP]
         )
         return Column(
             name=self._name,
             values=shown,
+            span=span,
+            is_speaker=is_speaker,
             distinct=len(ordered),
             complete=self._complete,
             others=tuple(
@@ -88,3 +97,24 @@ class ColumnTally:
             ),
             without=tuple(total - labelled for total, labelled in zip(clips, self._labelled, strict=True)),
         )
+
+
+def _natural(value: str) -> tuple[float, str]:
+    """Sorts numbers by what they are worth, before words."""
+    return _number(value), value
+
+
+def _number(value: str) -> float:
+    """Returns the number that a value is; infinity where it is none."""
+    try:
+        number = float(value)
+    except ValueError:
+        return math.inf
+    return number if math.isfinite(number) else math.inf
+
+
+def _span(values: Iterable[str]) -> tuple[float, float] | None:
+    numbers = sorted(map(_number, values))
+    if math.isinf(numbers[-1]) or all(number.is_integer() for number in numbers):
+        return None
+    return numbers[0], numbers[-1]

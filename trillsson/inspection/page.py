@@ -1,7 +1,7 @@
 """The page about an audio dataset: one HTML file that stands alone, with sounds and pictures inside."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
@@ -14,7 +14,17 @@ from trillsson.inspection.media import data_uri, png, spectrogram, wav
 from trillsson.inspection.sampling import LONGEST_EXCERPT, Excerpt, Level, Sample, measure
 from trillsson.inspection.splits import SPLITS, used
 from trillsson.inspection.summary import Summary
-from trillsson.inspection.words import hours, number, percent, plural, remarks, size
+from trillsson.inspection.words import (
+    hours,
+    number,
+    others_told,
+    percent,
+    plural,
+    remarks,
+    size,
+    task_names,
+    values_told,
+)
 from trillsson.pages.rendering import render_page
 
 _DECIBELS = tuple(range(-96, 1, 6))
@@ -31,6 +41,7 @@ class _Player:
     picture: str
     sound: str
     level: Level
+    labels: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -60,17 +71,21 @@ def render(summary: Summary, sample: Sample) -> str:
         figures=_figures(summary),
         histograms=tuple(_histograms(summary, sample)),
         sample=sample,
-        players=tuple(map(_player, sample.excerpts)),
+        players=tuple(_player(excerpt, summary.columns) for excerpt in sample.excerpts),
+        held_shards=sum(1 for shard in manifest.shards if shard.records),
         longest=LONGEST_EXCERPT // SAMPLE_RATE,
         logmel=LogMelSpec(),
         columns=tuple(map(_bars, summary.columns)),
         splits=SPLITS,
-        shown=used([summary.splits.clips]),
+        used=used,
         content=canonical_json(manifest.content).decode(),
         number=number,
         hours=hours,
         plural=plural,
         percent=percent,
+        task_names=task_names,
+        values_told=values_told,
+        others_told=others_told,
     )
 
 
@@ -80,7 +95,7 @@ def _figures(summary: Summary) -> tuple[tuple[str, str], ...]:
     return (
         (number(manifest.records), "clips"),
         (hours(manifest.seconds / 3600), "hours"),
-        (number(summary.speakers.total), "speakers"),
+        (number(summary.splits.speakers.total), "speakers"),
         (number(manifest.sources), "sources"),
         (number(len(manifest.shards)), "shards"),
         (size(summary.bytes), "on disk"),
@@ -94,7 +109,7 @@ def _histograms(summary: Summary, sample: Sample) -> Iterator[Columns]:
     if lengths.histogram.counts:
         told = f"All {plural(sum(lengths.histogram.counts), 'clip')}: shortest {lengths.shortest:.2f} s, "
         told += f"median {lengths.median:.2f} s, mean {lengths.mean:.2f} s, longest {lengths.longest:.2f} s."
-        yield draw_histogram(lengths.histogram, title="Duration", axis="s", said=told)
+        yield draw_histogram(lengths.histogram, title="Duration", axis="seconds", said=told)
     if not sample.levels:
         return
     heard = [level for level in sample.levels if math.isfinite(level.peak)]
@@ -116,13 +131,15 @@ def _histograms(summary: Summary, sample: Sample) -> Iterator[Columns]:
     )
 
 
-def _player(excerpt: Excerpt) -> _Player:
+def _player(excerpt: Excerpt, columns: Iterable[Column]) -> _Player:
+    told = ((column.name, excerpt.clip.labels.get(column.name, "")) for column in columns if not column.is_speaker)
     return _Player(
         excerpt=excerpt,
         cut=excerpt.seconds > LONGEST_EXCERPT / SAMPLE_RATE,
         picture=data_uri(png(spectrogram(excerpt.audio, LogMelSpec())), "image/png"),
         sound=data_uri(wav(excerpt.audio), "audio/wav"),
         level=measure(excerpt.audio),
+        labels=tuple((name, value) for name, value in told if value),
     )
 
 
@@ -131,6 +148,6 @@ def _bars(column: Column) -> _Bars:
     return _Bars(
         column=column,
         shown=used([*(value.clips for value in column.values), column.others, column.without]),
-        speaking=any(any(value.speakers) for value in column.values),
+        speaking=not column.is_speaker and any(any(value.speakers) for value in column.values),
         values=tuple((value, stacked(value.clips, largest=largest)) for value in column.values),
     )

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from trillsson.audio import Audio
 from trillsson.config import SAMPLE_RATE
 from trillsson.datasets import Dataset, StoredShard
+from trillsson.errors import IntegrityError
 from trillsson.records import AudioRecord, Clip, decode_audio
+from trillsson.storage import join
 from trillsson.tfrecords import read_tfrecords
 
 MEASURED = 500
@@ -83,7 +85,7 @@ def draw(dataset: Dataset, *, players: int = 8, measured: int = MEASURED, seed: 
         seed: decides which.
 
     Raises:
-        IntegrityError: a shard is missing or changed.
+        IntegrityError: a shard is missing or changed, or holds fewer records than the manifest says.
     """
     generator = np.random.default_rng(seed)
     shards = _drawn_shards(dataset, generator)
@@ -134,5 +136,10 @@ def _read(
                 read = islice(read_tfrecords(shard.fetch(Path(cache))), max(wanted) - start + 1)
                 for row, data in enumerate(read, start):
                     if row in wanted:
+                        wanted.remove(row)
                         yield row, decode_audio(data)
+            if wanted:
+                where = join(shard.root, shard.summary.files[0])
+                told = f"shard {where} holds fewer records than the {count} of its manifest"
+                raise IntegrityError(f"{told}; delete that manifest and make the dataset again")
         start += count

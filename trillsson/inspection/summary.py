@@ -1,20 +1,19 @@
 """What an audio dataset holds, from its manifest and its shards' indexes: one pass, and no audio is read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trillsson.config import SAMPLE_RATE
+from trillsson.config import Task
 from trillsson.datasets import Dataset, Reject
 from trillsson.errors import InputError
 from trillsson.inspection.duplicates import ClipTable, Duplicates, find_duplicates, read_table
 from trillsson.inspection.histograms import Durations, durations
 from trillsson.inspection.labels import Column, ColumnTally
-from trillsson.inspection.speakers import Speakers, SpeakerTally
-from trillsson.inspection.splits import SPLITS, Counts, split_index
+from trillsson.inspection.splitting import Splits, SplitsTally
 from trillsson.storage import open_storage
+from trillsson.training.pool import split_columns
 
 _NAMED = 3
-_WORDS = 5
 
 
 @dataclass(frozen=True)
@@ -27,15 +26,6 @@ class RejectReason:
 
 
 @dataclass(frozen=True)
-class SplitTotals:
-    """What each split holds, and words for splits that are not known (the first five)."""
-
-    clips: Counts
-    hours: tuple[float, ...]
-    unknown_words: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Summary:
     """All that is told of an audio dataset.
 
@@ -44,10 +34,12 @@ class Summary:
         bytes: size of the records and indexes.
         rejects: by reason, the most frequent first.
         durations: lengths of clips.
-        splits: clips and hours of each split.
-        speakers: who speaks in which.
+        splits: what each split of the corpus's own holds.
+        task_splits: the same for every column that a task takes its split from.
+        tests: clips that are test by any of these.
         columns: the label columns by name, but for one that repeats every clip's split.
         compared: the datasets that duplicates were looked for in as well.
+        test_columns: columns by which a clip of any of these datasets is test, beside its own split.
         duplicates: clips that occur more than once, and leaks.
     """
 
@@ -55,14 +47,16 @@ class Summary:
     bytes: int
     rejects: tuple[RejectReason, ...]
     durations: Durations
-    splits: SplitTotals
-    speakers: Speakers
+    splits: Splits
+    task_splits: tuple[Splits, ...]
+    tests: int
     columns: tuple[Column, ...]
     compared: tuple[Dataset, ...]
+    test_columns: tuple[str, ...]
     duplicates: Duplicates
 
 
-def summarise(dataset: Dataset, against: Sequence[Dataset] = ()) -> Summary:
+def summarise(dataset: Dataset, against: Sequence[Dataset] = (), *, tasks: Mapping[str, Task] | None = None) -> Summary:
     """Reads the manifest and the indexes of an audio dataset and says what is in it.
 
     Memory grows by 21 bytes a clip; what else is kept has bounds.
@@ -70,52 +64,62 @@ def summarise(dataset: Dataset, against: Sequence[Dataset] = ()) -> Summary:
     Args:
         dataset: the dataset.
         against: other audio datasets to look for copies of its clips in.
+        tasks: a release's tasks: a clip that is test by the split column of any is test.
 
     Raises:
-        InputError: a dataset is given twice.
+        InputError: a dataset is given twice, or a copy of it.
         IntegrityError: an index is missing or changed.
     """
-    given = {_place(dataset)}
+    given = {dataset.id: dataset.uri}
     for other in against:
-        if _place(other) in given:
-            raise InputError(f"dataset {other.uri} is given twice; name each dataset once")
-        given.add(_place(other))
-    table, speakers = ClipTable(), SpeakerTally()
+        if other.id in given:  # by its records, so that no other spelling of its path, and no copy, passes
+            known = given[other.id]
+            raise InputError(f"--against: {other.uri} holds the same records as {known}; name each dataset once")
+        given[other.id] = other.uri
+    tasks = tasks or {}
+    corpus = dataset.manifest.corpus
+    table = ClipTable(split_columns(corpus, tasks))
+    own = SplitsTally()
+    others = [SplitsTally(column, _tasks_of(column, corpus, tasks=tasks)) for column in table.columns]
     columns: dict[str, ColumnTally] = {}
-    clips, samples = [0] * len(SPLITS), [0] * len(SPLITS)
-    unknown_words: dict[str, None] = {}
-    differing: set[str] = set()
-    for shard in dataset.shards:
-        for clip in shard.clips():
-            split = split_index(clip.split)
-            table.add(clip, split)
-            clips[split] += 1
-            samples[split] += clip.samples
-            if SPLITS[split] == "other" and len(unknown_words) < _WORDS:
-                unknown_words[clip.split] = None
-            speaker = speakers.add(clip.speaker, split)
-            for name, value in clip.labels.items():
-                if value != clip.split:
-                    differing.add(name)
-                if value:
-                    columns.setdefault(name, ColumnTally(name)).add(value, split, speaker=speaker)
-    counts = tuple(clips)
+    not_split, not_speaker = set[str](), set[str]()
+    for clip in dataset.clips():
+        table.add(clip)
+        split, speaker = own.add(clip)
+        for tally in others:
+            tally.add(clip)
+        for name, value in clip.labels.items():
+            if value != clip.split:
+                not_split.add(name)
+            if value != clip.speaker:
+                not_speaker.add(name)
+            if value and name not in columns:
+                columns[name] = ColumnTally(name)
+            if value:
+                columns[name].add(value, split, speaker=speaker)
+    splits = own.finish()
+    tables = (table, *(read_table(other, split_columns(other.manifest.corpus, tasks)) for other in against))
     return Summary(
         dataset=dataset,
         bytes=stored_bytes(dataset),
         rejects=reject_reasons(dataset),
         durations=durations(table.samples),
-        splits=SplitTotals(counts, tuple(each / SAMPLE_RATE / 3600 for each in samples), tuple(unknown_words)),
-        speakers=speakers.finish(),
-        columns=tuple(columns[name].finish(counts) for name in sorted(columns) if name in differing),
+        splits=splits,
+        task_splits=tuple(tally.finish() for tally in others),
+        tests=int(table.tests.sum()),
+        columns=tuple(
+            columns[name].finish(splits.clips, is_speaker=name not in not_speaker)
+            for name in sorted(columns)
+            if name in not_split
+        ),
         compared=tuple(against),
-        duplicates=find_duplicates((dataset, *against), (table, *map(read_table, against))),
+        test_columns=tuple(sorted({column for each in tables for column in each.columns})),
+        duplicates=find_duplicates((dataset, *against), tables),
     )
 
 
-def _place(dataset: Dataset) -> tuple[str, str]:
-    """Returns where a dataset is, the same for a relative and an absolute path."""
-    return open_storage(dataset.root).uri, dataset.uri.rpartition("/")[2]
+def _tasks_of(column: str, corpus: str, *, tasks: Mapping[str, Task]) -> tuple[str, ...]:
+    return tuple(name for name, task in tasks.items() if (task.corpus, task.split) == (corpus, column))
 
 
 def reject_reasons(dataset: Dataset) -> tuple[RejectReason, ...]:

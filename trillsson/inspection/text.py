@@ -8,8 +8,19 @@ from trillsson.inspection.embeddings import EmbeddingSummary
 from trillsson.inspection.histograms import Durations
 from trillsson.inspection.labels import Column
 from trillsson.inspection.splits import SPLITS, used
+from trillsson.inspection.splitting import Splits
 from trillsson.inspection.summary import RejectReason, Summary
-from trillsson.inspection.words import hours, number, plural, printable, remarks, size
+from trillsson.inspection.words import (
+    hours,
+    number,
+    others_told,
+    plural,
+    printable,
+    remarks,
+    size,
+    task_names,
+    values_told,
+)
 
 WIDTH = 100
 _BAR = 30
@@ -33,7 +44,9 @@ def text(summary: Summary) -> str:
     blocks += ["\n".join(f"! {remark.text}" for remark in said)] if (said := remarks(summary)) else []
     blocks += _rejects(summary.rejects)
     blocks += _durations(summary.durations)
-    blocks += _splits(summary)
+    for splits in (summary.splits, *summary.task_splits):
+        blocks += _splits(splits)
+    blocks += [f"Test by any of these splits: {plural(summary.tests, 'clip')}"] if summary.task_splits else []
     for column in summary.columns:
         blocks += _column(column)
     blocks += _duplicates(summary.duplicates, compared=summary.compared)
@@ -90,8 +103,9 @@ def _durations(found: Durations) -> Iterator[str]:
     yield f"{told}\n\n{_table(rows, ['seconds', 'clips', ''], left=(0, 2))}"
 
 
-def _splits(summary: Summary) -> Iterator[str]:
-    splits, speakers = summary.splits, summary.speakers
+def _splits(splits: Splits) -> Iterator[str]:
+    speakers = splits.speakers
+    by = f" by {printable(splits.column)}" if splits.column else ""
     rows = [
         (SPLITS[at], number(splits.clips[at]), hours(splits.hours[at]), number(speakers.counts[at]),
          number(speakers.unknown[at]))
@@ -101,16 +115,18 @@ def _splits(summary: Summary) -> Iterator[str]:
         ("total", number(sum(splits.clips)), hours(sum(splits.hours)), number(speakers.total),
          number(sum(speakers.unknown)))
     )  # fmt: skip
-    said = "Splits\n\n" + _table(rows, ["split", "clips", "hours", "speakers", "clips of\nunknown speakers"], left=(0,))
-    shared = [f"  {printable(each.name)}: {', '.join(each.splits)}" for each in speakers.named]
-    yield said
-    if shared:
-        yield "\n".join([f"Speakers in several splits ({number(sum(speakers.shared.values()))})", *shared])
+    head = f"Splits{by}" + (f", for {task_names(splits.tasks)}" if splits.tasks else "")
+    table = _table(rows, ["split", "clips", "hours", "speakers", "clips of\nunknown speakers"], left=(0,))
+    yield f"{head}\n\n{table}"
+    if count := sum(speakers.shared.values()):
+        shared = [f"  {printable(each.name)}: {', '.join(each.splits)}" for each in speakers.named]
+        head = f"Speakers in several splits{by} ({number(count)})"
+        yield "\n".join([head, *shared, *_and_more(count - len(shared))])
 
 
 def _column(column: Column) -> Iterator[str]:
     at = used([*(value.clips for value in column.values), column.others, column.without])
-    speaking = any(any(value.speakers) for value in column.values)
+    speaking = not column.is_speaker and any(any(value.speakers) for value in column.values)
 
     def cell(clips: int, speakers: int) -> str:
         return f"{number(clips)} ({number(speakers)})" if speaking and clips else number(clips)
@@ -120,13 +136,10 @@ def _column(column: Column) -> Iterator[str]:
         for value in column.values
     ]
     if any(column.others):
-        beyond = column.distinct - len(column.values)
-        rest = plural(beyond, "other value") if column.complete else f"more than {number(beyond)} other values"
-        rows.append((f"({rest})", *(number(column.others[split]) for split in at)))
+        rows.append((f"({others_told(column)})", *(number(column.others[split]) for split in at)))
     if any(column.without):
         rows.append(("(no value)", *(number(column.without[split]) for split in at)))
-    many = plural(column.distinct, "value") if column.complete else f"more than {number(column.distinct)} values"
-    told = f"Label {printable(column.name)}: {many}; clips" + (" (and speakers)" if speaking else "")
+    told = f"Label {printable(column.name)}: {values_told(column)}; clips" + (" (and speakers)" if speaking else "")
     yield f"{told}\n\n{_table(rows, ['value', *(SPLITS[split] for split in at)], left=(0,))}"
 
 

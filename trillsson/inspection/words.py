@@ -1,9 +1,11 @@
 """How numbers and names are written, in text and on the page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from trillsson.inspection.labels import Column
 from trillsson.inspection.splits import SPLITS
+from trillsson.inspection.splitting import Splits
 from trillsson.inspection.summary import Summary
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
@@ -43,6 +45,25 @@ def percent(share: float) -> str:
     return "under 0.1%" if 0 < share < 0.001 else f"{share:.1%}"
 
 
+def values_told(column: Column) -> str:
+    """Writes how many values a column has, and from where to where they lie, where that says more."""
+    if not column.complete:
+        return f"more than {plural(column.distinct, 'value')}"
+    return plural(column.distinct, "value") + (" from {:g} to {:g}".format(*column.span) if column.span else "")
+
+
+def others_told(column: Column) -> str:
+    """Writes how many values a column has beyond those that are shown."""
+    beyond = plural(column.distinct - len(column.values), "other value")
+    return beyond if column.complete else f"more than {beyond}"
+
+
+def task_names(tasks: Sequence[str]) -> str:
+    """Writes which tasks: `task a`, `tasks a and b`."""
+    *first, last = tasks
+    return f"tasks {', '.join(first)} and {last}" if first else f"task {last}"
+
+
 @dataclass(frozen=True)
 class Remark:
     """What a reader must not overlook; a grave one spoils what is measured on the dataset."""
@@ -62,13 +83,23 @@ def remarks(summary: Summary) -> tuple[Remark, ...]:
 def _grave(summary: Summary) -> Iterator[str]:
     if leaks := summary.duplicates.leaks:
         yield f"Leak: {plural(leaks, 'test clip')} {_be(leaks)} among the clips that are learnt from as well."
-    for names, count in summary.speakers.shared.items():
-        yield f"{plural(count, 'speaker')} {_be(count)} in {', '.join(names[:-1])} and {names[-1]}."
-    if words := summary.splits.unknown_words:
-        clips = summary.splits.clips[SPLITS.index("other")]
+    for splits in (summary.splits, *summary.task_splits):
+        yield from _grave_of(splits)
+
+
+def _grave_of(splits: Splits) -> Iterator[str]:
+    column = printable(splits.column)
+    for names, count in splits.speakers.shared.items():
+        where = f"{', '.join(names[:-1])} and {names[-1]}" + (f" by {column}" if column else "")
+        yield f"{plural(count, 'speaker')} {_be(count)} in {where}."
+    what = f"a split in column {column!r}" if column else "a split"
+    if column and splits.empty:
+        yield f"No clip has {what}, where {task_names(splits.tasks)} would look for it."
+    if words := splits.unknown_words:
+        clips = splits.clips[SPLITS.index("other")]
         quoted = ", ".join(repr(printable(word)) for word in words)
         verb = "has" if clips == 1 else "have"
-        yield f"{plural(clips, 'clip')} {verb} a split that is not known, such as {quoted}: training refuses that."
+        yield f"{plural(clips, 'clip')} {verb} {what} that is not known, such as {quoted}: training refuses that."
 
 
 def _mild(summary: Summary) -> Iterator[str]:
@@ -82,8 +113,9 @@ def _mild(summary: Summary) -> Iterator[str]:
         verb = "was" if rejected == 1 else "were"
         lost = plural(manifest.lost, "source")
         yield f"{number(rejected)} of {plural(manifest.items, 'item')} {verb} rejected; {lost} gave no clip."
-    if not summary.speakers.complete:
-        yield f"There are more than {plural(summary.speakers.total, 'speaker')}: counts leave the others out."
+    if not summary.splits.speakers.complete:
+        told = plural(summary.splits.speakers.total, "speaker")
+        yield f"There are more than {told}: counts leave the others out."
 
 
 def _be(count: int) -> str:

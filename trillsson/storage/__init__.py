@@ -33,8 +33,10 @@ def open_storage(uri: str) -> Storage:
     """Opens a local folder (made on the first write) or a `gs://bucket/prefix`.
 
     Raises:
-        InputError: the URI is empty or has another scheme.
+        InputError: the URI is empty, has another scheme, or holds a NUL character.
     """
+    if "\0" in uri:
+        raise InputError(f"storage {uri!r} holds a NUL character, which no file's name can; give another path")
     if uri.startswith(GCS_SCHEME):
         return GcsStorage(uri)
     if not uri or "://" in uri:

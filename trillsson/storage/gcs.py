@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,7 +26,6 @@ Result = TypeVar("Result")
 
 _AHEAD = 10  # reads at once: as many connections as the client keeps
 _CHUNK = 8 << 20  # bytes a request of a large upload: what a lost one costs, and what is held in memory
-_FIELDS = "items(name,size,crc32c),nextPageToken"
 _FIRST_DELAY = 0.1  # seconds
 _LONGEST_DELAY = 10.0  # seconds
 _MARK = "trillsson-write"
@@ -96,16 +96,11 @@ class GcsStorage:
         return [file.path for file in self.scan(prefix)]
 
     def scan(self, prefix: str = "") -> Iterator[FileInfo]:
-        folder = self._key(prefix).strip("/")
-        cut = len(self._prefix) + 1 if self._prefix else 0
-        with self._explained("list", prefix):
-            # The service lists by name, as UTF-8, which is the order of `sorted`.
-            for blob in self._bucket.list_blobs(
-                prefix=f"{folder}/" if folder else None, fields=_FIELDS, page_size=_PAGE, retry=self._retry
-            ):
-                name = blob.name.rpartition("/")[2]
-                if name and not name.startswith(HIDDEN):  # No name: what consoles make to show a folder.
-                    yield FileInfo(blob.name[cut:], blob.size, base64.b64decode(blob.crc32c).hex())
+        for path, blob in self._listed(prefix, "size,crc32c"):
+            yield FileInfo(path, blob.size, base64.b64decode(blob.crc32c).hex())
+
+    def written(self, prefix: str = "") -> dict[str, datetime]:
+        return {path: blob.updated for path, blob in self._listed(prefix, "updated")}
 
     def create(self, path: str, data: bytes) -> bool:
         return self._write(path, data, generation=0)
@@ -184,6 +179,22 @@ class GcsStorage:
         key = self._key(path)
         with self._explained("open", path):
             return self._bucket.blob(key)
+
+    def _listed(self, prefix: str, fields: str) -> Iterator[tuple[str, "Blob"]]:
+        """Yields each object's path and what the service tells of it: `fields`, which cost time the more there are."""
+        folder = self._key(prefix).strip("/")
+        cut = len(self._prefix) + 1 if self._prefix else 0
+        with self._explained("list", prefix):
+            # The service lists by name, as UTF-8, which is the order of `sorted`.
+            for blob in self._bucket.list_blobs(
+                prefix=f"{folder}/" if folder else None,
+                fields=f"items(name,{fields}),nextPageToken",
+                page_size=_PAGE,
+                retry=self._retry,
+            ):
+                name = blob.name.rpartition("/")[2]
+                if name and not name.startswith(HIDDEN):  # No name: what consoles make to show a folder.
+                    yield blob.name[cut:], blob
 
     def _marked(self, path: str) -> tuple["Blob", str]:
         blob, mark = self._blob(path), uuid.uuid4().hex

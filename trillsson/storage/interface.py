@@ -1,7 +1,8 @@
 """What a storage is: the interface of both kinds, and the names they share."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -57,6 +58,9 @@ class Storage(Protocol):
         A file that vanishes meanwhile may be left out.
         """
 
+    def written(self, prefix: str = "") -> Mapping[str, datetime]:
+        """Maps what `list` returns to when each file was put in place, in UTC. For people: a copy has another time."""
+
     def create(self, path: str, data: bytes) -> bool:
         """Creates a file if there is none. Returns False, and changes nothing, if there is one."""
 
@@ -96,8 +100,10 @@ def inside(path: str, root: Path | str) -> str:
     """Returns `path` if it stays below `root`.
 
     Raises:
-        InputError: it does not.
+        InputError: it does not, or no file can be called so.
     """
+    if "\0" in path:
+        raise InputError(f"path {path!r} holds a NUL character, which no file's name can; give another path")
     if path.startswith("/") or ".." in path.split("/"):
         raise InputError(f"path {path!r} leaves {root}; give a path below it")
     return path

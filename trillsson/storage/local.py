@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -62,6 +63,9 @@ class LocalStorage:
                 except FileNotFoundError:
                     continue
                 yield FileInfo(path, state.st_size, str(state.st_mtime_ns))
+
+    def written(self, prefix: str = "") -> dict[str, datetime]:
+        return {file.path: datetime.fromtimestamp(int(file.stamp) / 1e9, UTC) for file in self.scan(prefix)}
 
     def create(self, path: str, data: bytes) -> bool:
         return self._place(path, lambda file: file.write(data), replace=False)

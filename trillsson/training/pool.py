@@ -25,9 +25,17 @@ def is_test(clip: Clip, columns: Iterable[str]) -> bool:
     Raises:
         InputError: a split is called by a word that is not known.
     """
-    splits = {"split": clip.split, **{column: clip.labels.get(column, "") for column in columns}}
-    named = {normalise_split(word, where=f"column {column!r} of {clip.key}") for column, word in splits.items() if word}
-    return "test" in named
+    splits = split_words(clip, columns)
+    return "test" in {normalise_split(word, where=f"column {column!r} of {clip.key}") for column, word in splits}
+
+
+def split_words(clip: Clip, columns: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Returns each column that says something of a clip's split, and its word; the corpus's own split comes first.
+
+    A column of a task may be called `split` too, and be another than the corpus's own.
+    """
+    said = (("split", clip.split), *((column, clip.labels.get(column, "")) for column in columns))
+    return tuple((column, word) for column, word in said if word)
 
 
 def part_of(clip: Clip, columns: Iterable[str], training: Training) -> Split:

@@ -1,17 +1,19 @@
 """Fixtures for tests of inspection: audio datasets made of literals."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from trillsson.datasets import Dataset, open_dataset
+from trillsson.datasets import Dataset, open_any_dataset, open_dataset
 from trillsson.records import AudioRecord, EmbeddingRecord
 
 StorePair = Callable[..., tuple[str, str]]
 MakeClip = Callable[..., AudioRecord]
 MakeDataset = Callable[..., Dataset]
+Claim = Callable[..., Dataset]
 
 
 @pytest.fixture
@@ -23,6 +25,22 @@ def make_clip() -> MakeClip:
         return AudioRecord(key=key, speaker=speaker, split=split, labels=labels, audio=audio)
 
     return make
+
+
+@pytest.fixture
+def claim() -> Claim:
+    """Returns a function that opens a dataset by a manifest which says other things of its first shard."""
+
+    def change(dataset: Dataset, **claims: int) -> Dataset:
+        told = json.loads(Path(dataset.uri).read_bytes())
+        for name, value in claims.items():
+            told[name] += value - told["shards"][0][name]
+            told["shards"][0][name] = value
+        other = Path(dataset.uri).with_name("claim.json")
+        other.write_text(json.dumps(told))
+        return open_any_dataset(str(other))
+
+    return change
 
 
 @pytest.fixture

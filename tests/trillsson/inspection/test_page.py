@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from trillsson.audio import to_pcm16
+from trillsson.config import Task
 from trillsson.datasets import Dataset
 from trillsson.inspection import summarise
 from trillsson.inspection.page import render
@@ -75,12 +76,35 @@ def test_what_it_says(dataset: Dataset) -> None:
         "Leak: 1 test clip is among the clips that are learnt from as well.",
         "1 clip is an exact copy of another clip in this dataset.",
         "8 clips drawn at random (seed 0), at most the first 10 s of each.",
-        "Levels are of 12 clips, drawn at random from 1 shard of 1 (seed 0).",
+        "Levels are of all 12 clips.",
         "Of 12 clips, 1 of them digital silence: median −10.8 dBFS.",
         "Of 12 clips, 1 of them digital silence: 1 clip with samples at full scale.",
         "none: 11 clips; > 1%: 1 clip.",
         "Leaks 1 test clip speech/1#0 (test) = speech/",
+        "test is what the corpus’s own split says.",
         "mood , 2 values",
+    ):
+        assert phrase in text
+
+
+def test_splits_of_tasks(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
+    clips = [
+        make_clip(
+            f"{number:02d}", number, speaker=f"s{number // 2}", split=("train", "test")[number % 2], session="dev"
+        )
+        for number in range(24)
+    ]
+    dataset = make_dataset([*clips, make_clip("z", 30, session="eval")])
+    summary = summarise(dataset, tasks={"mood": Task(corpus="speech", label="mood", split="session")})
+    text = Page(render(summary, draw(dataset, players=0))).text
+    for phrase in (
+        "12 speakers are in train and test.",
+        "The corpus’s own split split clips share hours speakers clips of unknown speakers train 12 48.0% 0.001 12 0",
+        "Speakers in several splits: 12 The first speakers that are in several splits speaker splits s0 train, test",
+        "s9 train, test and 2 more",
+        "By session , for task mood split clips share hours speakers clips of unknown speakers validation 24 96.0%",
+        "13 clips are test by any of these splits.",
+        "test is what the corpus’s own split says, or session, which tasks take their split from.",
     ):
         assert phrase in text
 
@@ -102,6 +126,25 @@ def test_players_hold_the_samples_and_each_has_its_picture(dataset: Dataset) -> 
     assert "10.00 s, the first 10 here" in text
     assert "digital silence" in text
     assert "100.0% clipped" in text
+
+
+def test_what_is_said_of_a_clip(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
+    dataset = make_dataset(
+        [
+            make_clip("a", 1, speaker="ann", split="train", who="ann", part="train", fold="train", mood=""),
+            make_clip("b", 2, speaker="bob", split="test", who="bob", part="test", fold="train", mood="calm"),
+        ]
+    )
+    text = Page(render(summarise(dataset), draw(dataset))).text
+    # `who` repeats every speaker and `part` every split; `fold` repeats the split of one clip only.
+    assert "dBFS train speaker ann fold: train 0 s" in text
+    assert "dBFS test speaker bob fold: train mood: calm Durations" in text
+
+
+def test_a_sample_of_the_clips(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
+    dataset = make_dataset([make_clip(f"{number}", number) for number in range(6)], per_shard=2)
+    page = Page(render(summarise(dataset), draw(dataset, players=0, measured=4, seed=3)))
+    assert "Levels are of 4 clips, drawn at random from 3 shards of 3 (seed 3)." in page.text
 
 
 def test_stands_alone_and_escapes(dataset: Dataset) -> None:

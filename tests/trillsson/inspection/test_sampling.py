@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 
 from trillsson.audio import to_pcm16
-from trillsson.datasets import Dataset, open_dataset
+from trillsson.datasets import Dataset, find_manifest, open_dataset
+from trillsson.errors import IntegrityError
 from trillsson.inspection.sampling import Level, draw, measure
 from trillsson.records import AudioRecord
 from trillsson.storage import open_storage
 
 MakeClip = Callable[..., AudioRecord]
 MakeDataset = Callable[..., Dataset]
+Claim = Callable[..., Dataset]
 
 
 @pytest.fixture
@@ -48,11 +50,19 @@ def test_a_long_clip_is_cut(make_dataset: MakeDataset) -> None:
     assert (excerpt.seconds, excerpt.audio.size) == (11.0, 160_000)
 
 
+def test_a_shard_of_fewer_records_than_its_manifest_says(dataset: Dataset, claim: Claim) -> None:
+    with pytest.raises(IntegrityError) as caught:
+        draw(claim(dataset, records=9, items=9))
+    told = f"shard {dataset.root}/{dataset.shards[0].summary.files[0]} holds fewer records than the 9 of its manifest"
+    assert str(caught.value) == f"{told}; delete that manifest and make the dataset again"
+
+
 def test_shards_in_a_bucket(dataset: Dataset, gcs_prefix: str) -> None:
     storage = open_storage(gcs_prefix)
     for path in Path(dataset.root).rglob("*.*"):
         storage.create(path.relative_to(dataset.root).as_posix(), path.read_bytes())
-    there = open_dataset(f"{gcs_prefix}/manifests/{Path(dataset.uri).name}", "audio")
+    there = open_dataset(find_manifest(f"{gcs_prefix}/"), "audio")
+    assert there.uri == find_manifest(there.uri) == f"{gcs_prefix}/manifests/{Path(dataset.uri).name}"
     assert draw(there, players=0).levels == draw(dataset, players=0).levels
 
 

@@ -1,18 +1,23 @@
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from trillsson.datasets import Dataset, Reject
+from trillsson.config import Task
+from trillsson.datasets import Dataset, Reject, open_dataset
 from trillsson.errors import InputError, IntegrityError
 from trillsson.inspection import inspect, summarise
 from trillsson.inspection.labels import Value
 from trillsson.inspection.speakers import Shared
+from trillsson.inspection.words import remarks
 from trillsson.records import AudioRecord, EmbeddingRecord
 
 MakeClip = Callable[..., AudioRecord]
 MakeDataset = Callable[..., Dataset]
+Claim = Callable[..., Dataset]
 StorePair = Callable[..., tuple[str, str]]
 
 
@@ -31,11 +36,12 @@ def test_splits_speakers_and_labels(make_dataset: MakeDataset, make_clip: MakeCl
     assert found.splits.clips == (2, 1, 2, 1, 1)
     assert found.splits.hours == pytest.approx((0.4 / 3600, 0.2 / 3600, 0.4 / 3600, 0.2 / 3600, 0.2 / 3600))
     assert found.splits.unknown_words == ("fold 3",)
-    assert (found.speakers.total, found.speakers.counts) == (3, (1, 1, 1, 1, 1))
-    assert found.speakers.unknown == (0, 0, 1, 0, 0)
+    speakers = found.splits.speakers
+    assert (speakers.total, speakers.counts) == (3, (1, 1, 1, 1, 1))
+    assert speakers.unknown == (0, 0, 1, 0, 0)
     # A speaker without a split is in none: only train, validation and test are meant to share nobody.
-    assert found.speakers.shared == {("train", "test"): 1}
-    assert found.speakers.named == (Shared("ann", ("train", "test")),)
+    assert speakers.shared == {("train", "test"): 1}
+    assert speakers.named == (Shared("ann", ("train", "test")),)
     (mood,) = found.columns
     assert mood.values == (
         Value("calm", clips=(1, 1, 1, 1, 0), speakers=(1, 1, 1, 1, 0)),
@@ -85,6 +91,45 @@ def test_copies_within_and_across(make_dataset: MakeDataset, make_clip: MakeClip
     assert told == [("a", "c", "validation"), ("d", "q", "no split"), ("r", "b", "train")]
 
 
+def test_test_by_the_split_columns_of_tasks(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
+    own = make_dataset(
+        [
+            make_clip("a", 1, split="train", speaker="ann", by_speaker="test"),
+            make_clip("b", 1, split="train", speaker="bob", by_speaker="train"),
+            make_clip("c", 2, split="test", speaker="bob", by_speaker="train"),
+            make_clip("d", 3, split="train", speaker="ann", by_speaker="fold1"),
+        ]
+    )
+    other = make_dataset([make_clip("p", 3, by_speaker="test"), make_clip("q", 3, session="eval")], corpus="more")
+    tasks = {
+        "mood": Task(corpus="speech", label="mood", split="by_speaker"),
+        "age": Task(corpus="speech", label="age", split="by_speaker"),
+        "digit": Task(corpus="speech", label="digit"),
+        "word": Task(corpus="speech", label="word", split="absent"),
+        "more": Task(corpus="more", label="word", split="session"),
+    }
+    plain = summarise(own, [other])
+    assert (plain.task_splits, plain.tests, plain.duplicates.leaks) == ((), 1, 0)
+    found = summarise(own, [other], tasks=tasks)
+    absent, by_speaker = found.task_splits
+    assert (by_speaker.column, by_speaker.tasks, by_speaker.clips) == ("by_speaker", ("mood", "age"), (2, 0, 1, 0, 1))
+    assert (by_speaker.speakers.counts, by_speaker.unknown_words) == ((1, 0, 1, 0, 1), ("fold1",))
+    assert (absent.clips, absent.empty, by_speaker.empty) == ((0, 0, 0, 4, 0), True, False)
+    assert (found.splits, found.tests) == (plain.splits, 2)
+    assert found.test_columns == ("absent", "by_speaker", "session")
+    told = [(leak.test.key, leak.test.split, leak.learnt.key) for leak in found.duplicates.named_leaks]
+    # `p` is test by a column that no task of its corpus takes its split from.
+    assert told == [("a", "train; test by by_speaker", "b"), ("q", "no split; test by session", "d")]
+    assert [remark.text for remark in remarks(found)] == [
+        "Leak: 2 test clips are among the clips that are learnt from as well.",
+        "1 speaker is in train and test.",
+        "No clip has a split in column 'absent', where task word would look for it.",
+        "1 clip has a split in column 'by_speaker' that is not known, such as 'fold1': training refuses that.",
+        "1 clip is an exact copy of another clip in this dataset.",
+        "1 clip is in another dataset too.",
+    ]
+
+
 def test_only_the_first_are_named_and_all_are_counted(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
     clips = [
         make_clip(f"{sound}-{copy}", sound, split="test" if copy else "") for sound in range(25) for copy in (0, 1)
@@ -97,10 +142,29 @@ def test_only_the_first_are_named_and_all_are_counted(make_dataset: MakeDataset,
     assert found.named_leaks[19].test.key == "19-1"
 
 
-def test_a_dataset_is_not_compared_with_itself(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
-    dataset = make_dataset([make_clip("a")])
-    with pytest.raises(InputError, match=rf"^dataset {dataset.uri} is given twice; name each dataset once$"):
-        summarise(dataset, [dataset])
+def test_a_dataset_is_not_compared_with_itself(
+    make_dataset: MakeDataset, make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, other = make_dataset([make_clip("a")]), make_dataset([make_clip("b")], corpus="other")
+    (tmp_path / "link").symlink_to(dataset.root)
+    shutil.copytree(dataset.root, tmp_path / "copy")
+    monkeypatch.chdir(dataset.root)
+    manifest = f"manifests/{Path(dataset.uri).name}"
+    for again, absolute in {
+        dataset.uri: dataset.uri,
+        f"{dataset.root}/": dataset.uri,
+        manifest: dataset.uri,
+        f"../audio/{manifest}": f"{dataset.root}/../audio/{manifest}",
+        f"{dataset.root}/../audio": f"{dataset.root}/../audio/{manifest}",
+        f"{tmp_path}/link/{manifest}": f"{tmp_path}/link/{manifest}",
+        f"{tmp_path}/copy": f"{tmp_path}/copy/{manifest}",
+    }.items():
+        with pytest.raises(InputError) as caught:
+            inspect(dataset.uri, against=[other.uri, again])
+        wanted = f"--against: {absolute} holds the same records as {dataset.uri}; name each dataset once"
+        assert str(caught.value) == wanted
+    with pytest.raises(InputError, match=rf"^--against: {other.uri} holds the same records as {other.uri}; name each"):
+        inspect(dataset.uri, against=[other.uri, other.uri])
 
 
 def test_a_damaged_index_is_told(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
@@ -108,6 +172,27 @@ def test_a_damaged_index_is_told(make_dataset: MakeDataset, make_clip: MakeClip)
     (Path(dataset.root) / dataset.shards[0].index).write_text("")
     with pytest.raises(IntegrityError, match=r"a0-\w+\.clips\.jsonl is missing or not as its manifest says"):
         summarise(dataset)
+
+
+@pytest.mark.parametrize("claimed", [0, 3])
+def test_an_index_of_more_or_fewer_records_than_the_manifest_says(
+    make_dataset: MakeDataset, make_clip: MakeClip, claim: Claim, claimed: int
+) -> None:
+    dataset = claim(make_dataset([make_clip("a", 1), make_clip("b", 1)]), records=claimed, items=claimed)
+    with pytest.raises(IntegrityError) as caught:
+        inspect(dataset.uri)
+    told = f"index {dataset.root}/{dataset.shards[0].index} holds 2 records, its manifest says {claimed}"
+    remedy = f"delete that manifest and {dataset.root}/shards/a0* and make the dataset again"
+    assert str(caught.value) == f"{told}; {remedy}"
+
+
+def test_an_embedding_shard_without_the_records_that_its_manifest_says(
+    store_pair: StorePair, make_clip: MakeClip, claim: Claim, tmp_path: Path
+) -> None:
+    _, uri = store_pair(tmp_path, [make_clip("a", 1)], [], content={})
+    dataset = claim(open_dataset(uri, "embeddings"), records=1, items=2)
+    with pytest.raises(IntegrityError, match=r"/shards/\w{16}-\w{16}\.tfrecord holds no record, its manifest says 1; "):
+        inspect(dataset.uri)
 
 
 def test_an_embedding_dataset(store_pair: StorePair, make_clip: MakeClip, tmp_path: Path) -> None:
@@ -132,20 +217,23 @@ def test_an_embedding_dataset(store_pair: StorePair, make_clip: MakeClip, tmp_pa
         "        1  non_finite_embedding\n"
         "           b"
     )
-    for options, name in (({"html": tmp_path / "page.html"}, "--html"), ({"against": [uri]}, "--against")):
+    for options, name in (
+        ({"html": tmp_path / "page.html"}, "--html"),
+        ({"against": [uri]}, "--against"),
+        ({"config": tmp_path / "release.yaml"}, "--config"),
+    ):
         wanted = rf"^{name}: dataset {uri} holds embeddings; give the audio dataset they are of$"
         with pytest.raises(InputError, match=wanted):
             inspect(uri, **options)  # type: ignore[arg-type]
     assert not (tmp_path / "page.html").exists()
 
 
-def test_a_folder_with_several_manifests(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
-    first = make_dataset([make_clip("a", 1)])
-    second = Path(first.root) / "manifests" / "zz.json"
-    second.write_bytes(Path(first.uri).read_bytes())
-    wanted = rf"^{first.root} holds 2 manifests; name one of {first.uri}, {second}$"
-    with pytest.raises(InputError, match=wanted):
-        inspect(first.root)
+def test_a_page_about_a_folder_whose_name_is_no_text(
+    make_dataset: MakeDataset, make_clip: MakeClip, tmp_path: Path
+) -> None:
+    root = shutil.copytree(make_dataset([make_clip("a", 1)]).root, tmp_path / os.fsdecode(b"a\xff"))
+    inspect(str(root), html=tmp_path / "page.html")
+    assert f"<code>{tmp_path}/a?/manifests/" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_a_missing_manifest(tmp_path: Path) -> None:
@@ -158,7 +246,6 @@ def test_rejects_name_the_first_three_of_each_reason(
 ) -> None:
     clips = [make_clip(f"{number}", number) for number in range(6)]
     _, uri = store_pair(tmp_path, clips, [EmbeddingRecord("0", np.zeros((1, 2), np.float32))], content={}, per_shard=2)
-    from trillsson.datasets import open_dataset
     from trillsson.inspection.summary import reject_reasons
 
     (reason,) = reject_reasons(open_dataset(uri, "embeddings"))

@@ -9,8 +9,11 @@ from trillsson.inspection.drawing import draw_categories, draw_histogram, stacke
 from trillsson.inspection.histograms import Histogram, binned, durations
 from trillsson.inspection.labels import ColumnTally, Value
 from trillsson.inspection.speakers import SpeakerTally
-from trillsson.inspection.splits import split_index, used
+from trillsson.inspection.splits import is_tested, split_index, split_told, used
+from trillsson.records import Clip
+from trillsson.training.pool import is_test
 
+WORDS = st.sampled_from(["", "train", "Train ", "dev", "test", "TEST", " eval"])
 LENGTHS = st.lists(st.integers(1, 480_000), min_size=1, max_size=50)
 
 
@@ -54,6 +57,34 @@ def test_a_column_of_more_values_than_are_told_apart() -> None:
     assert (found.others, found.without) == ((97, 0, 0, 0, 0), (1, 1, 3, 0, 0))
 
 
+def test_values_of_as_many_clips_are_in_the_order_of_numbers_then_words() -> None:
+    tally = ColumnTally("take")
+    for value in ("10", "b", "nan", "2", "-1.5", "a", "3", "3"):
+        tally.add(value, 0, speaker=None)
+    found = tally.finish((8, 0, 0, 0, 0))
+    assert [value.name for value in found.values] == ["3", "-1.5", "2", "10", "a", "b", "nan"]
+    assert found.span is None
+
+
+@pytest.mark.parametrize(
+    ("values", "shown", "span"),
+    [
+        ([f"{number / 4}" for number in range(21)], 3, (0.0, 5.0)),
+        ([f"{number / 4}" for number in range(20)], 20, None),
+        ([f"{number}" for number in range(21)], 20, None),
+        ([*(f"{number / 4}" for number in range(21)), "long"], 20, None),
+        ([*(f"{number / 4}" for number in range(21)), "nan"], 20, None),
+    ],
+)
+def test_measures_are_told_by_their_span(values: list[str], shown: int, span: tuple[float, float] | None) -> None:
+    tally = ColumnTally("seconds")
+    for value in values * 2:
+        tally.add(value, 0, speaker=None)
+    found = tally.finish((2 * len(values), 0, 0, 0, 0))
+    assert (len(found.values), found.span) == (shown, span)
+    assert sum(found.others) == 2 * (len(values) - shown)
+
+
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 4))))
 def test_no_clip_is_lost(clips: list[tuple[int, int]]) -> None:
     tally = ColumnTally("class", most=40)
@@ -78,6 +109,28 @@ def test_words_for_splits(word: str, place: int) -> None:
     assert split_index(word) == place
 
 
+@given(WORDS, WORDS, WORDS)
+def test_what_is_test_is_what_training_takes_for_test(own: str, column: str, split: str) -> None:
+    clip = Clip(key="c/1#0", split=own, labels={"column": column, "split": split})
+    for columns in ((), ("column",), ("column", "split"), ("absent",)):
+        assert is_tested(clip, columns) == is_test(clip, columns)
+
+
+@pytest.mark.parametrize(
+    ("own", "labels", "tested", "told"),
+    [
+        ("fold3", {"a": "eval"}, True, "other; test by a"),
+        ("train", {"a": "test", "b": "Test"}, True, "train; test by a, b"),
+        ("test", {"a": "test"}, True, "test"),
+        ("test", {"a": "fold3"}, True, "test"),
+        ("", {"a": "fold3", "c": "test"}, False, "no split"),
+    ],
+)
+def test_a_split_in_words(own: str, labels: dict[str, str], tested: bool, told: str) -> None:
+    clip = Clip(key="c/1#0", split=own, labels=labels)
+    assert (is_tested(clip, ("a", "b")), split_told(clip, ("a", "b"))) == (tested, told)
+
+
 def test_splits_that_are_shown() -> None:
     assert used([(0, 0, 3, 0, 0), (1, 0, 0, 0, 0)]) == (0, 2)
 
@@ -96,6 +149,13 @@ def test_columns_stay_inside(counts: list[int]) -> None:
             assert (bar.height > 0) == (count > 0) == bool(bar.text)
             assert len(bar.text) <= 4
         assert len(drawn.ticks) <= max(9, len(counts))
+
+
+def test_counts_above_columns() -> None:
+    counts = [0, 1, 999, 1_000, 9_949, 9_950, 999_499, 999_500, 25_000_000, 999_499_999, 999_500_000]
+    drawn = draw_categories(counts, list(map(str, counts)), title="t", axis="s", said="said.")
+    texts = ["", "1", "999", "1.0k", "9.9k", "10k", "999k", "1.0M", "25M", "999M", "1.0G"]
+    assert [bar.text for bar in drawn.bars] == texts
 
 
 def test_a_histogram_in_words() -> None:

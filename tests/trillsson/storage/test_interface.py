@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,16 @@ class TestContract:
         assert [(path, size) for path, size, _ in storage.scan()] == [(p, len(p.encode())) for p in storage.list()]
         assert [file.path for file in storage.scan("a")] == storage.list("a") == ["a/2", "a/deep/4"]
         assert [*storage.scan("nothing")] == []
+
+    def test_when_each_file_was_written(self, storage: Storage) -> None:
+        before = datetime.now(UTC) - timedelta(seconds=2)  # A file system's clock may be coarse.
+        for path in ("b", "a/2", "a/1"):
+            storage.create(path, b"")
+        assert [*storage.written()] == ["a/1", "a/2", "b"]
+        written = storage.written("a")
+        assert [*written] == ["a/1", "a/2"]
+        assert all(before < when < datetime.now(UTC) + timedelta(seconds=2) for when in written.values())
+        assert storage.written("nothing") == {}
 
     def test_a_stamp_changes_with_the_bytes(self, storage: Storage) -> None:
         storage.swap("a", b"one", expected=None)
@@ -165,6 +176,16 @@ class TestContract:
             storage.local("a/b", Path("unused"))
         assert str(caught.value) == f"{storage.uri}/a/b does not exist; restore it or run again"
 
+    def test_no_name_holds_a_nul_character(self, storage: Storage) -> None:
+        fault = "holds a NUL character, which no file's name can; give another path"
+        for use in (storage.read, storage.list, storage.delete):
+            with pytest.raises(InputError) as caught:
+                use("a\0b")
+            assert str(caught.value) == f"path 'a\\x00b' {fault}"
+        with pytest.raises(InputError) as caught:
+            open_storage("a\0b")
+        assert str(caught.value) == f"storage 'a\\x00b' {fault}"
+
     @pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", ".."])
     @pytest.mark.parametrize(
         "use",
@@ -173,6 +194,7 @@ class TestContract:
             lambda s, p: s.read_versioned(p),
             lambda s, p: s.list(p),
             lambda s, p: list(s.scan(p)),
+            lambda s, p: s.written(p),
             lambda s, p: list(s.read_many([p])),
             lambda s, p: s.draft(p).__enter__(),
             lambda s, p: s.create(p, b""),

@@ -12,6 +12,7 @@ import pytest
 from trillsson.config import Framing, Task, Training
 from trillsson.errors import InputError, IntegrityError
 from trillsson.pairs import open_pair
+from trillsson.records import AudioRecord, EmbeddingRecord
 from trillsson.training import data
 from trillsson.training.data import Batch, Windows, open_windows
 from trillsson.training.pool import part_of
@@ -107,6 +108,33 @@ def test_an_excluded_clip_is_in_no_part(
     message = rf"^the statistics count {counted} windows, the shards hold {len(wanted)}; run statistics again$"
     with pytest.raises(IntegrityError, match=message):
         next(whole.batches(counted, start=0))
+
+
+def test_a_column_called_split_is_asked_beside_the_corpus_own(
+    store_pair: Callable[..., tuple[str, str]], training: Training, tmp_path: Path
+) -> None:
+    said = [("train", "train"), ("train", "test"), ("eval", "train")] * 10
+    clips = [
+        AudioRecord(key=f"c/{number}#0", split=own, labels={"split": column}, audio=np.full(8_000, number / 64, "f4"))
+        for number, (own, column) in enumerate(said)
+    ]
+    rows = [EmbeddingRecord(clip.key, np.zeros((1, 4), np.float32)) for clip in clips]
+    framing = Framing(window=8_000, hop=8_000)
+    content = {"framing": framing.model_dump(mode="json"), "embedder": {"kind": "test", "dim": 4}}
+    pair = open_pair(*store_pair(tmp_path, clips, rows, content=content))
+    windows = open_windows(
+        [pair],
+        training.model_copy(update={"batch_size": 1}),
+        tasks={"by_column": Task(corpus="speech", label="x", split="split")},
+        excluded=(),
+        standardiser=STANDARDISER,
+        framing=framing,
+        cache=tmp_path,
+    )
+    learnt = sum(part_of(clip, ("split",), training) == "train" for clip in clips)
+    found = [waveform[0, 0] for waveform, _ in islice(windows.batches(learnt, start=0), learnt)]
+    found += [w for waveforms, _ in windows.validation() for w in waveforms[:, 0]]
+    assert sorted(found) == [512 * number for number in range(0, 30, 3)]
 
 
 @pytest.fixture

@@ -36,6 +36,12 @@ def test_a_test_clip_of_any_task_is_never_learnt_from() -> None:
     assert part_of(clip, (), training()) != "test"
 
 
+@pytest.mark.parametrize(("own", "column"), [("test", "train"), ("train", "test")])
+def test_a_column_called_split_does_not_hide_the_corpus_own(own: str, column: str) -> None:
+    clip = Clip(key="c/1#0", split=own, labels={"split": column})
+    assert part_of(clip, ("split",), training()) == "test"
+
+
 def test_the_share_held_out() -> None:
     parts = [part_of(Clip(key=f"c/{number}#0"), (), training()) for number in range(2_000)]
     assert parts.count("validation") == pytest.approx(600, abs=80)
