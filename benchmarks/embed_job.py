@@ -21,8 +21,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import apache_beam as beam
 import numpy as np
@@ -30,7 +32,8 @@ import soundfile
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from pipelines.beam import embed, embed_shard, prepare
-from pipelines.beam.embed_shard import EmbedMaker, EmbedTicket
+from pipelines.beam.embed_shard import EmbedHow, EmbedMaker, EmbedTicket
+from pipelines.beam.plan import plan_shards
 from pipelines.process import settle_environment
 from trillsson.audio import frame
 from trillsson.config import (
@@ -45,7 +48,7 @@ from trillsson.datasets import open_dataset
 from trillsson.embedder import Windows
 from trillsson.records import EmbeddingRecord, decode_audio, encode_embedding
 from trillsson.students import build_student
-from trillsson.teachers import open_embedder
+from trillsson.teachers import fingerprint, open_embedder
 from trillsson.tfrecords import read_tfrecords
 from trillsson.training.export import save_model
 
@@ -102,10 +105,9 @@ def make_audio(root: Path, clips: int) -> str:
     for number in range(clips):
         samples = rng.uniform(-0.5, 0.5, SECONDS * 16_000).astype(np.float32)
         soundfile.write(root / "audio" / f"{number:05d}.wav", samples, 16_000)
-    planner = prepare.plan_shards
-    prepare.plan_shards = lambda *items, **how: planner(*items, **how, most_items=FILES_A_SHARD)
     corpus = FolderCorpus(kind="folder", path=str(root / "audio"))
-    return prepare.run(prepare.PrepareSpec(name="noise", corpus=corpus, workdir=str(root / "work")))
+    with patch.object(prepare, "plan_shards", partial(plan_shards, most_items=FILES_A_SHARD)):
+        return prepare.run(prepare.PrepareSpec(name="noise", corpus=corpus, workdir=str(root / "work")))
 
 
 def make_student(path: Path) -> SavedModelTeacher:
@@ -128,7 +130,6 @@ def against_bare(root: Path, audio: str, spec: EmbedderSpec) -> Sequence[float]:
     windows = windows_of(audio)
     embedder = open_embedder(spec, Framing())
     embedder.embed(windows[:32])  # tracing is not counted
-    embed_shard.open_embedder = lambda *_: embedder
 
     def bare() -> None:
         for first in range(0, len(windows), 32):
@@ -138,15 +139,15 @@ def against_bare(root: Path, audio: str, spec: EmbedderSpec) -> Sequence[float]:
         with tempfile.TemporaryDirectory(dir=root) as workdir:
             whole_job(audio, spec, workdir)
 
-    rounds = [[len(windows) / seconds(work) for work in (bare, job)] for _ in range(ROUNDS)]
-    embed_shard.open_embedder = open_embedder
+    with patch.object(embed_shard, "open_embedder", lambda *_: embedder):
+        rounds = [[len(windows) / seconds(work) for work in (bare, job)] for _ in range(ROUNDS)]
     return [statistics.median(each) for each in zip(*([a, b, b / a] for a, b in rounds), strict=True)]
 
 
 def whole_job(audio: str, spec: EmbedderSpec, workdir: str, *options: str) -> None:
     """All of embed."""
-    how = {"framing": Framing(), "workdir": workdir, "name": "bench", "beam_options": options}
-    embed.run(embed.EmbedSpec(audio=(audio,), embedder=spec, **how))
+    spec_of = partial(embed.EmbedSpec, framing=Framing(), workdir=workdir, name="bench", beam_options=options)
+    embed.run(spec_of(audio=(audio,), embedder=spec))
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -200,9 +201,9 @@ def without_start(run: Callable[..., None], audio: str, spec: EmbedderSpec) -> f
         taken = []
         for share in (0.5, 1.0):
             with tempfile.TemporaryDirectory() as workdir:
-                maker = EmbedMaker(workdir, spec, framing=Framing(), embedding=Embedding())
+                maker = EmbedMaker(workdir, EmbedHow(spec, fingerprint(spec), Framing(), Embedding()))
                 tickets = tickets_of(audio, share)
-                taken.append((len(tickets), seconds(lambda m=maker, t=tickets: run(m, t))))
+                taken.append((len(tickets), seconds(partial(run, maker, tickets))))
         (few, short), (many, long) = taken
         speeds.append((many - few) / (long - short))
     return statistics.median(speeds)
@@ -283,12 +284,14 @@ def in_own_process(work: Callable[..., None], audio: str, spec: EmbedderSpec) ->
 
 
 def _measured(work: Callable[..., None], audio: str, spec: EmbedderSpec, answers: Any) -> None:
-    global open_embedder  # every way of running it takes the one that is loaded here
     settle_environment()
     embedder = open_embedder(spec, Framing())
     embedder.embed(np.zeros((32, Framing().window), np.float32))
-    open_embedder = embed_shard.open_embedder = lambda *_: embedder
-    with tempfile.TemporaryDirectory() as workdir:
+    # Every way of running it takes the one that is loaded here.
+    loaded = [
+        patch.object(module, "open_embedder", lambda *_: embedder) for module in (embed_shard, sys.modules[__name__])
+    ]
+    with loaded[0], loaded[1], tempfile.TemporaryDirectory() as workdir:
         before = time.process_time()
         taken = seconds(lambda: work(audio, spec, workdir))
         used = time.process_time() - before

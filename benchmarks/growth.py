@@ -4,8 +4,9 @@
 
 1. The command `trillsson prepare`, as a process of its own with all its start-up, on a folder of WAV files of 1 s:
    the first run, a rerun with nothing new, a rerun with 1 % new files.
-2. The launcher's memory and time to list, plan and store so many items: an AudioSet-like tree that exists in the
-   listing only, without earlier shards and with all of them made before.
+2. The launcher's peak memory and time for so many items: all of `prepare`, from the listing to the manifest, but for
+   Beam and its workers, for whom another process commits the shards. The items are those of an AudioSet-like tree that
+   exists in the listing only.
 """
 
 import multiprocessing
@@ -14,17 +15,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
+from unittest.mock import patch
 
 import numpy as np
 import soundfile
 import yaml
 
+from pipelines.beam import prepare
 from pipelines.beam.corpora.reader import Item
-from pipelines.beam.plan import PlannedShard, finished_shards, plan_shards, source_of, store_plan
-from trillsson.datasets import Shard, ShardSummary, commit_shard
-from trillsson.storage import LocalStorage
+from pipelines.beam.plan import Ticket, read_planned, source_of
+from pipelines.beam.shards import Work
+from trillsson.config import FolderCorpus
+from trillsson.datasets import Shard, ShardSummary, commit_shard, open_dataset
+from trillsson.digests import digest_of
+from trillsson.records import SCHEMA_VERSION, shard_path
+from trillsson.storage import open_storage
 
 RELEASE = {
     "name": "growth",
@@ -42,10 +50,8 @@ def main(clips: int, items: int) -> None:
         growth(Path(folder), clips)
     print("\n| launcher | items | shards | s | peak MB |\n|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for work in (first_run, make_all, rerun):
-            process = multiprocessing.get_context("spawn").Process(target=work, args=(Path(folder), items))
-            process.start()
-            process.join()
+        for name in ("first run", "rerun, nothing new"):
+            in_a_process(launcher, Path(folder), name, items)
 
 
 def growth(root: Path, clips: int) -> None:
@@ -75,35 +81,52 @@ def write_files(folder: Path, numbers: range) -> None:
         soundfile.write(folder / f"{number:06d}.wav", samples, 16_000)
 
 
-def first_run(folder: Path, count: int) -> None:
-    """Lists, plans and stores so many items, of which none was seen before."""
+def launcher(folder: Path, name: str, count: int) -> None:
+    """Runs all of `prepare` but for the workers' part over so many items, and prints what this process took."""
+    corpus = FolderCorpus(kind="folder", path=str(folder))
+    spec = prepare.PrepareSpec(name="listed", corpus=corpus, workdir=str(folder / "work"))
+    waited: list[float] = []
+
+    def make_elsewhere(tickets: Sequence[Ticket], work: Work, **_: object) -> None:
+        """Stands for Beam: another process commits the planned shards."""
+        start = time.perf_counter()
+        if tickets:
+            in_a_process(commit_all, work.root, tickets)
+        waited.append(time.perf_counter() - start)
+
     start = time.perf_counter()
-    planned = plan_shards(list(listed(count)), [], identity="1")
-    store_plan(LocalStorage(folder / "first"), planned)
-    tell("first run", count, planned, start=start)
-
-
-def make_all(folder: Path, count: int) -> None:
-    """Commits the shards of so many items as if they had been made."""
-    for shard in plan_shards(listed(count), [], identity="1"):
-        commit_shard(LocalStorage(folder / "again"), made(shard))
-
-
-def rerun(folder: Path, count: int) -> None:
-    """Lists and plans so many items, all of which lie in shards."""
-    start = time.perf_counter()
-    planned = plan_shards(list(listed(count)), list(finished_shards(LocalStorage(folder / "again"))), identity="1")
-    tell("rerun", count, planned, start=start)
-
-
-def tell(name: str, count: int, planned: Sequence[PlannedShard], *, start: float) -> None:
-    """Prints what this process took."""
+    with (
+        patch.object(prepare, "open_reader", lambda _: Listed(count)),
+        patch.object(prepare, "make_shards", make_elsewhere),
+    ):
+        uri = prepare.run(spec)
+    took = time.perf_counter() - start - sum(waited)
     # Not ru_maxrss: that also counts what the process that started this one had in memory.
     (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    print(
-        f"| {name} | {count} | {len(planned)} | {time.perf_counter() - start:.0f} | {int(peak) / 1024:.0f} |",
-        flush=True,
-    )
+    manifest = open_dataset(uri, "audio").manifest
+    row = (name, manifest.sources, len(manifest.shards), f"{took:.0f}", f"{int(peak) / 1024:.0f}")
+    print("|", " | ".join(map(str, row)), "|", flush=True)
+
+
+def in_a_process(work: Callable[..., None], *arguments: object) -> None:
+    """Runs a function in a fresh process and waits for it."""
+    process = multiprocessing.get_context("spawn").Process(target=work, args=arguments)
+    process.start()
+    process.join()
+
+
+def commit_all(root: str, tickets: Sequence[Ticket]) -> None:
+    """Commits planned shards as if they had been made."""
+    storage = open_storage(root)
+    identity = digest_of({"step": "prepare", "schema_version": SCHEMA_VERSION, "opening": Listed.opening})
+    for ticket in tickets:
+        shard = read_planned(storage, ticket)
+        count = len(shard.items)
+        told = {"sources": count, "items": count, "records": count, "seconds": 10.0 * count}
+        summary = ShardSummary(id=shard.id, sha256="0" * 64, **told)
+        sources = tuple(source_of(item, checksum="00000000") for item in shard.items)
+        storage.create(shard_path(summary.id, summary.sha256), b"")
+        commit_shard(storage, Shard(summary=summary, identity=identity, sources=sources))
 
 
 def listed(count: int) -> Iterator[Item]:
@@ -114,12 +137,17 @@ def listed(count: int) -> Iterator[Item]:
         yield Item(key=path, path=path, size=200_000, stamp=str(1_700_000_000_000_000_000 + number), labels=labels)
 
 
-def made(shard: PlannedShard) -> Shard:
-    """Returns the entry of a shard as if it had been made."""
-    count = len(shard.items)
-    told = {"sources": count, "items": count, "records": count, "seconds": 10.0 * count}
-    summary = ShardSummary(id=shard.id, sha256="0" * 64, **told)
-    return Shard(summary=summary, sources=tuple(source_of(item, checksum="00000000") for item in shard.items))
+class Listed:
+    """Stands for a reader: it lists files that do not exist."""
+
+    opening: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def items(self) -> Iterator[Item]:
+        """Yields items as a reader does."""
+        return listed(self._count)
 
 
 if __name__ == "__main__":
