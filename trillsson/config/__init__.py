@@ -32,12 +32,15 @@ from trillsson.config.release import (
     RESERVED,
     Evaluation,
     Gate,
+    Preparation,
     Release,
     Resources,
     Student,
     Task,
     Training,
+    load_preparation,
     load_release,
+    parse_preparation,
     parse_release,
 )
 
@@ -66,6 +69,7 @@ __all__ = [
     "LogMelSpec",
     "Name",
     "Positive",
+    "Preparation",
     "Release",
     "Resources",
     "SavedModelTeacher",
@@ -79,6 +83,8 @@ __all__ = [
     "Training",
     "VoxCelebCorpus",
     "WaveformInput",
+    "load_preparation",
     "load_release",
+    "parse_preparation",
     "parse_release",
 ]

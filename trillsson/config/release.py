@@ -7,15 +7,18 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from trillsson.config.base import Framing, Name, Positive, Spec, TaskName
-from trillsson.config.corpora import Corpus
+from trillsson.config.corpora import Corpus, CorpusSpec
+from trillsson.config.mistakes import tell
 from trillsson.config.models import Embedding, Teacher
 from trillsson.errors import InputError
+
+S = TypeVar("S", bound=Spec)
 
 RESERVED = ("teacher", "logmel")
 """What the teacher and the baseline are called; no student may be."""
@@ -91,17 +94,30 @@ class Resources(Spec):
     parallelism: int = Field(0, ge=0, description="corpora or students worked on at once; 0 is no limit")
 
 
-class Release(Spec):
+class Preparation(Spec):
+    """What `prepare` needs of a release: corpora, and where their audio goes."""
+
+    workdir: str = Field(min_length=1, description="folder or gs:// prefix of everything between the steps")
+    corpora: dict[Name, Corpus] = Field(min_length=1)
+    beam: tuple[str, ...] = Field((), description="Beam's options for the data jobs, such as --runner=FlinkRunner")
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> "Preparation":
+        _refuse_other_places({"workdir": self.workdir})
+        _refuse_other_places(
+            {f"corpora.{name}.path": one.path for name, one in self.corpora.items() if isinstance(one, CorpusSpec)}
+        )
+        return self
+
+
+class Release(Preparation):
     """One release: from corpora to published versions."""
 
     name: Name
-    workdir: str = Field(min_length=1, description="folder or gs:// prefix of everything between the steps")
     registry: str = Field(min_length=1, description="folder or gs:// prefix where versions are published")
     framing: Framing = Framing()
-    corpora: dict[Name, Corpus] = Field(min_length=1)
     teacher: Teacher
     embedding: Embedding = Embedding()
-    beam: tuple[str, ...] = Field((), description="Beam's options for the data jobs, such as --runner=FlinkRunner")
     students: dict[Name, Student] = Field(min_length=1)
     training: Training
     tasks: dict[TaskName, Task] = Field(min_length=1)
@@ -119,11 +135,7 @@ class Release(Spec):
         for corpus, count in Counter(self.training.corpora).items():
             if count > 1:
                 raise ValueError(f"training.corpora names {corpus!r} {count} times; name it once")
-        places = [("workdir", self.workdir), ("registry", self.registry)]
-        places += [(f"corpora.{name}.path", one.path) for name, one in self.corpora.items() if hasattr(one, "path")]
-        for key, path in places:
-            if path.startswith("~") or ("://" in path and not path.startswith("gs://")):
-                raise ValueError(f"{key} {path!r} is neither a folder nor gs://bucket/prefix; write it out")
+        _refuse_other_places({"registry": self.registry})
         for name in self.students:
             if name in RESERVED:
                 raise ValueError(
@@ -144,12 +156,68 @@ class Release(Spec):
         return self.training.model_copy(update=own)
 
 
+def _refuse_other_places(places: Mapping[str, str]) -> None:
+    for key, path in places.items():
+        if path.startswith("~") or ("://" in path and not path.startswith("gs://")):
+            raise ValueError(f"{key} {path!r} is neither a folder nor gs://bucket/prefix; write it out")
+
+
 def load_release(path: Path) -> Release:
     """Reads and validates a release config.
 
     Raises:
         InputError: the file is missing, is not YAML, or does not fit; names the file, the key and the value.
     """
+    return parse_release(_read(path), source=str(path))
+
+
+def load_preparation(path: Path) -> Preparation:
+    """Reads and validates a config of which only corpora are to be prepared: see `parse_preparation`.
+
+    Raises:
+        InputError: as `load_release`.
+    """
+    return parse_preparation(_read(path), source=str(path))
+
+
+def parse_release(raw: Mapping[Any, Any], *, source: str) -> Release:
+    """Validates a parsed config; `source` names it in errors.
+
+    Raises:
+        InputError: a key that is unknown or missing, a wrong type or a value out of range.
+    """
+    return _parse(Release, raw, source=source)
+
+
+def parse_preparation(raw: Mapping[Any, Any], *, source: str) -> Preparation:
+    """Validates a parsed config of which only corpora are to be prepared.
+
+    Of a release's keys, those that `Preparation` does not have may be missing; what is there must be right.
+
+    Raises:
+        InputError: as `parse_release`.
+    """
+    later = Release.model_fields.keys() - Preparation.model_fields.keys()
+    try:
+        return Release.model_validate(raw)
+    except ValidationError as error:
+        spared = {(key,) for key in later}
+        mistakes = [
+            each for each in error.errors(include_url=False) if each["type"] != "missing" or each["loc"] not in spared
+        ]
+        if mistakes:
+            raise InputError(tell(mistakes, raw, source=source)) from error
+    return _parse(Preparation, {key: value for key, value in raw.items() if key not in later}, source=source)
+
+
+def _parse(kind: type[S], raw: Mapping[Any, Any], *, source: str) -> S:
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(tell(error.errors(include_url=False), raw, source=source)) from error
+
+
+def _read(path: Path) -> Mapping[Any, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -165,41 +233,4 @@ def load_release(path: Path) -> Release:
         raise InputError(f"config {path} holds a value that cannot be read: {reason}; quote or mend it") from error
     if not isinstance(raw, Mapping):
         raise InputError(f"config {path} holds {type(raw).__name__}, not a mapping; see configs/quickstart.yaml")
-    return parse_release(raw, source=str(path))
-
-
-def parse_release(raw: Mapping[str, Any], *, source: str) -> Release:
-    """Validates a parsed config; `source` names it in errors.
-
-    Raises:
-        InputError: an unknown key, a wrong type or a value out of range.
-    """
-    try:
-        return Release.model_validate(raw)
-    except ValidationError as error:
-        # A misspelt key is also a missing one; the spelling is what has to be mended.
-        first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        key = ".".join(str(part) for part in first["loc"]) or "the config as a whole"
-        raise InputError(f"config {source}: {key}: {_reason(first)}{more}") from error
-
-
-def _reason(error: Mapping[str, Any]) -> str:
-    if error["type"] == "extra_forbidden":
-        return "unknown key; remove it or mend its spelling"
-    if error["type"] == "missing":
-        return "is required and missing"
-    if error["type"] == "union_tag_not_found":
-        return f"`kind` is required and missing{_kinds(str(error['loc'][0]), depth=len(error['loc']))}"
-    value = "" if isinstance(error["input"], Mapping) else f", got {error['input']!r}"
-    return f"{error['msg'].removeprefix('Value error, ')}{value}"
-
-
-def _kinds(key: str, *, depth: int) -> str:
-    """Says which kinds there are of what a key holds; nothing of what is further down."""
-    choices = {("corpora", 2): Corpus, ("teacher", 1): Teacher}.get((key, depth))
-    if choices is None:
-        return ""
-    union, *_ = get_args(choices)
-    kinds = [kind for spec in get_args(union) for kind in get_args(spec.model_fields["kind"].annotation)]
-    return f"; choose one of {', '.join(sorted(kinds))}"
+    return raw

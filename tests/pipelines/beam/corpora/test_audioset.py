@@ -310,7 +310,7 @@ def test_an_ontology_that_is_none(corpus: AudioSetCorpus, text: str) -> None:
 
 def test_a_table_that_is_no_text(corpus: AudioSetCorpus) -> None:
     (Path(corpus.path) / "class_labels_indices.csv").write_bytes(b"\xff")
-    with pytest.raises(InputError, match=r"/class_labels_indices.csv is not UTF-8 text: .*; get it again$"):
+    with pytest.raises(InputError, match=r"/class_labels_indices.csv is not UTF-8 text: .*; restore it$"):
         read(corpus.model_copy(update={"labels": ("Speech",), "class_labels": "class_labels_indices.csv"}))
 
 
@@ -330,8 +330,8 @@ def test_in_a_config(parse_corpus: Callable[..., CorpusSpec]) -> None:
             {"ontology": "a.json", "class_labels": "b.csv"},
             "ontology 'a.json' and class_labels 'b.csv' are both given; keep one",
         ),
-        ({"labels": []}, r"labels: Tuple should have at least 1 item"),
-        ({"segments": []}, r"segments: Tuple should have at least 1 item"),
+        ({"labels": []}, r"labels: give 1 or more, not \[\]$"),
+        ({"segments": []}, r"segments: give 1 or more, not \[\]$"),
     ],
 )
 def test_a_config_that_cannot_be(
