@@ -181,6 +181,20 @@ def test_a_wrong_type_names_key_and_value(make_release: MakeRelease) -> None:
     assert done.stderr == f"trillsson: config {config}: training.steps: give a whole number, not 'many'\n"
 
 
+def test_to_prepare_the_piece_that_corpora_prints_is_enough(tones: FolderCorpus, tmp_path: Path) -> None:
+    """What a newcomer does: copies the example, writes the path, and prepares."""
+    described = CliRunner().invoke(main, ["corpora", "folder"]).stdout
+    config = tmp_path / "mine.yaml"
+    piece = described[described.index("workdir: ") :]
+    config.write_text(piece.replace("/data/folder", tones.path).replace("workdir: work", f"workdir: {tmp_path}/work"))
+    prepared = CliRunner().invoke(main, ["prepare", str(config), "--corpus", "folder"])
+    assert prepared.exit_code == 0, prepared.stderr
+    assert prepared.stdout.startswith(f"{tmp_path}/work/audio/folder/manifests/")
+    refused = CliRunner().invoke(main, ["screen", str(config), "--audio", prepared.stdout.strip()])
+    message = f"config {config} lacks name, registry, teacher, students, training, tasks; see configs/quickstart.yaml"
+    assert (refused.exit_code, refused.stderr) == (2, f"trillsson: {message}\n")
+
+
 def test_a_failing_step_of_a_run_ends_on_its_one_line(make_release: MakeRelease, tones: FolderCorpus) -> None:
     config, _ = make_release()
     broken(Path(tones.path), "00.wav").write_text("hello")
