@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import Field, SerializeAsAny
 
 from pipelines.beam.corpora import open_reader
-from pipelines.beam.corpora.reader import Item, Reader
+from pipelines.beam.corpora.reader import Item, Reader, fault_of
 from pipelines.beam.plan import (
     PlannedShard,
     discard_plan,
@@ -74,6 +74,9 @@ def run(spec: PrepareSpec) -> str:
 
 def _listed(spec: PrepareSpec, reader: Reader) -> Sequence[Item]:
     """Lists the corpus; refuses what can be refused before any work is done."""
+    where = open_storage(spec.corpus.path).uri
+    if fault := fault_of(where):
+        raise InputError(f"corpus {spec.name!r}: {where} {fault}; correct corpora.{spec.name}.path")
     items = list(reader.items())
     if not items:
         raise InputError(

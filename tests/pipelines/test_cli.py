@@ -108,7 +108,7 @@ def broken(folder: Path, name: str) -> Path:
 
 
 BAD_CORPORA: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing folder": (shutil.rmtree, "does not exist, or holds no audio; give a folder"),
+    "missing folder": (shutil.rmtree, "tones does not exist; correct corpora.tones.path"),
     "empty folder": (lambda folder: [path.unlink() for path in folder.rglob("*.*")], "holds no audio"),
     "all broken": (
         lambda folder: [path.write_text("x") for path in folder.rglob("*.*") if path.suffix in (".wav", ".flac")],

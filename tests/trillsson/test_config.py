@@ -119,6 +119,7 @@ def test_every_config_is_valid_and_says_what_it_produces(config: Path) -> None:
             "^config here: gate.min_tasks is 2; there are 1 tasks$",
         ),
         ({"workdir": "s3://b/x"}, "workdir 's3://b/x' is neither a folder nor gs://bucket/prefix; write it out"),
+        ({"workdir": "a\0b"}, r"workdir 'a\\x00b' is neither a folder nor gs://bucket/prefix; write it out"),
         ({"registry": "~/x"}, "registry '~/x' is neither a folder nor gs://bucket/prefix"),
         ({"evaluation": {"penalties": [0.0]}}, "evaluation.penalties.0: give a number above 0, not 0.0$"),
         ({"students": {"teacher": {"architecture": "nano"}}}, "students.teacher has a name of another model; choose"),

@@ -158,7 +158,7 @@ class Release(Preparation):
 
 def _refuse_other_places(places: Mapping[str, str]) -> None:
     for key, path in places.items():
-        if path.startswith("~") or ("://" in path and not path.startswith("gs://")):
+        if path.startswith("~") or ("://" in path and not path.startswith("gs://")) or "\0" in path:
             raise ValueError(f"{key} {path!r} is neither a folder nor gs://bucket/prefix; write it out")
 
 

@@ -52,8 +52,9 @@ class ASVspoofReader(FileReader):
             files = {path.removeprefix(top): file for path, file in self._files(f"{top}{folder}").items()}
             audio = {path: file for path, file in files.items() if is_audio(path)}
             if not audio:
-                expected = f"{top}{folder}/flac/LA_<number>.flac"
-                raise wrong_layout(self._root, expected=expected, found=[f"{top}{path}" for path in files])
+                where = join(self._root, f"{top}{folder}")
+                found = [path.removeprefix(f"{folder}/") for path in files]
+                raise wrong_layout(where, expected="flac/LA_<number>.flac", found=found)
             wanted = {f"{folder}/flac/{name}.flac": name for name in named}
             for key in sorted(audio.keys() | wanted.keys()):
                 if key not in wanted:

@@ -40,9 +40,7 @@ class FolderReader(FileReader):
         if not files:
             kinds = ", ".join(sorted(EXTENSIONS))
             hint = "" if self._spec.include == ("*",) else f" that matches include {', '.join(self._spec.include)}"
-            raise InputError(
-                f"corpus folder {self._root} does not exist, or holds no audio{hint}; give a folder with {kinds} files"
-            )
+            raise InputError(f"{self._root} holds no audio{hint}; give a folder with {kinds} files")
         table = self._spec.csv or self._spec.jsonl
         rows = None if table is None else self._rows(table)
         for path in sorted(files.keys() | (rows or {}).keys()):

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from trillsson.decoding import Samples
 from trillsson.digests import SHORT, digest_of
 from trillsson.errors import InputError
-from trillsson.storage import FileInfo, open_storage
+from trillsson.storage import GCS_SCHEME, FileInfo, explain_os_errors, open_storage
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
@@ -171,9 +171,21 @@ def wrong_layout(where: str, *, expected: str, found: Sequence[str]) -> InputErr
     """Returns the error of a corpus that is not laid out as its reader expects.
 
     Args:
-        where: URI of the corpus.
+        where: URI of the corpus, or of the part of it that is meant.
         expected: what should have been there, such as `<speaker>/<book>/<name>.flac`.
-        found: paths that are there; a few are shown.
+        found: paths of all that is there; a few are shown.
     """
+    if not found:
+        return InputError(f"{where} {fault_of(where) or 'holds no files'}; expected {expected}")
     shown = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
-    return InputError(f"{where} is not laid out as expected: expected {expected}; found {shown or 'nothing'}")
+    return InputError(f"{where} is not laid out as expected: expected {expected}; found {shown}")
+
+
+def fault_of(where: str) -> str:
+    """Says why nothing lies below a local folder: it does not exist, or is no folder. Else, and of gs://, nothing."""
+    if where.startswith(GCS_SCHEME):
+        return ""
+    with explain_os_errors("read", where):
+        if not Path(where).exists():
+            return "does not exist"
+        return "" if Path(where).is_dir() else "is a file, not a folder"

@@ -202,6 +202,14 @@ def test_two_recordings_of_one_name(tones: FolderCorpus, tmp_path: Path, monkeyp
         run(spec_of(tones, tmp_path / "work"))
 
 
+@pytest.mark.parametrize("name", [b"new\nline.wav", b"\xff.wav"])
+def test_a_name_that_cannot_be_printed(tones: FolderCorpus, tmp_path: Path, name: bytes) -> None:
+    (Path(os.fsdecode(os.fsencode(tones.path) + b"/" + name))).touch()
+    message = r"^.*/tones has a file '(new\\nline|\\udcff)\.wav', whose name is not printable UTF-8; rename it$"
+    with pytest.raises(InputError, match=message):
+        run(spec_of(plain(tones), tmp_path / "work"))
+
+
 def test_a_corpus_that_changes_meanwhile(tones: FolderCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def changes_first(planned: Sequence[Ticket], work: Work, *, weights: Mapping[str, float]) -> None:
         os.utime(Path(tones.path) / "ann/00.wav", ns=(1, 1))

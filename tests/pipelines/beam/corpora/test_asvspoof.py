@@ -112,8 +112,8 @@ def test_another_layout(tmp_path: Path, lay_out: LayOut) -> None:
 def test_a_part_without_audio(tmp_path: Path, lay_out: LayOut) -> None:
     lay_out(tmp_path, *AUDIO[:2], *ENROLMENT, texts={**TEXTS, "ASVspoof2019_LA_eval/LICENSE.txt": "ODC-BY\n"})
     message = (
-        f"{tmp_path} is not laid out as expected: expected ASVspoof2019_LA_eval/flac/LA_<number>.flac; "
-        "found ASVspoof2019_LA_eval/LICENSE.txt"
+        f"{tmp_path}/ASVspoof2019_LA_eval is not laid out as expected: expected flac/LA_<number>.flac; "
+        "found LICENSE.txt"
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         items(tmp_path)

@@ -284,8 +284,8 @@ def test_a_segment_listed_twice(corpus: AudioSetCorpus) -> None:
         ),
         (
             {"audio": "wav"},
-            r"/wav is not laid out as expected: expected audio of the listed segments as "
-            r"<YouTube id>.<ext> or Y<YouTube id>.<ext>, or <YouTube id>_<start>.<ext>; found nothing$",
+            r"/wav does not exist; expected audio of the listed segments as "
+            r"<YouTube id>.<ext> or Y<YouTube id>.<ext>, or <YouTube id>_<start>.<ext>$",
         ),
         (
             {"segments": ("eval_segments.csv",), "audio": "audio", "cut": False},

@@ -134,12 +134,10 @@ def test_two_tables_are_refused(tones: FolderCorpus) -> None:
         FolderCorpus(kind="folder", path=tones.path, csv="a.csv", jsonl="b.jsonl")
 
 
-@pytest.mark.parametrize("name", ["missing", "empty"])
-def test_a_folder_without_audio(tmp_path: Path, name: str) -> None:
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty/readme.txt").touch()
-    with pytest.raises(InputError, match=rf"^corpus folder .*/{name} does not exist, or holds no audio; give a folder"):
-        items_of(FolderCorpus(kind="folder", path=str(tmp_path / name)))
+def test_a_folder_without_audio(tmp_path: Path) -> None:
+    (tmp_path / "readme.txt").touch()
+    with pytest.raises(InputError, match=rf"^{tmp_path} holds no audio; give a folder with \.aif, .* files$"):
+        items_of(FolderCorpus(kind="folder", path=str(tmp_path)))
 
 
 def test_patterns_that_nothing_matches(tones: FolderCorpus) -> None:

@@ -119,8 +119,8 @@ def test_other_folders_are_no_part_of_it(corpus: LibriSpeechCorpus) -> None:
 
 
 def test_a_subset_that_is_not_there(corpus: LibriSpeechCorpus) -> None:
-    where = rf"{corpus.path}/dev-other is not laid out as expected: "
-    message = where + r"expected <speaker>/<chapter>/<speaker>-<chapter>-<utterance>\.flac; found nothing$"
+    expected = r"<speaker>/<chapter>/<speaker>-<chapter>-<utterance>\.flac"
+    message = rf"^{corpus.path}/dev-other does not exist; expected {expected}$"
     with pytest.raises(InputError, match=message):
         read(corpus.model_copy(update={"subsets": ("dev-clean", "dev-other")}))
 
@@ -143,13 +143,6 @@ def test_a_table_that_is_no_table(corpus: LibriSpeechCorpus) -> None:
         read(corpus)
 
 
-def test_a_name_that_cannot_be_printed(corpus: LibriSpeechCorpus) -> None:
-    (Path(corpus.path) / "dev-clean/84\n.flac").touch()
-    message = r"has a file 'dev-clean/84\\n.flac', whose name is not printable UTF-8; rename it$"
-    with pytest.raises(InputError, match=message):
-        read(corpus)
-
-
 def test_in_a_config(parse_corpus: ParseCorpus) -> None:
     corpus = parse_corpus(kind="librispeech", path="gs://b/LibriSpeech", subsets=["dev-clean"])
     assert corpus == LibriSpeechCorpus(kind="librispeech", path="gs://b/LibriSpeech", subsets=("dev-clean",))
@@ -157,5 +150,7 @@ def test_in_a_config(parse_corpus: ParseCorpus) -> None:
 
 @pytest.mark.parametrize("subset", ["clean", "dev-clean/84"])
 def test_a_subset_that_cannot_be(parse_corpus: ParseCorpus, subset: str) -> None:
-    with pytest.raises(InputError, match=rf"corpora.speech.subsets.0: give .*, such as train-clean-100, not '{subset}'$"):
+    with pytest.raises(
+        InputError, match=rf"corpora.speech.subsets.0: give .*, such as train-clean-100, not '{subset}'$"
+    ):
         parse_corpus(kind="librispeech", path="x", subsets=[subset])

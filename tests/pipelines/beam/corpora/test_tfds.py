@@ -297,12 +297,6 @@ def test_a_data_set_that_is_not_there(tmp_path: Path, dataset: str, expected: st
         list(reader_of(tmp_path, dataset=dataset).items())
 
 
-def test_an_empty_folder(tmp_path: Path) -> None:
-    message = r"expected tiny/<version>/dataset_info\.json; found nothing$"
-    with pytest.raises(InputError, match=message):
-        list(reader_of(tmp_path).items())
-
-
 def test_files_of_another_format(tmp_path: Path) -> None:
     prepare(tmp_path, file_format="array_record")
     message = f"^{tmp_path}/tiny/1.0.0 holds array_record files; prepare it with file_format tfrecord, which is read"
