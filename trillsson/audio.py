@@ -26,7 +26,7 @@ EXTENSIONS = frozenset(
 """Extensions of audio that libsndfile reads."""
 
 UNSUPPORTED = frozenset({".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".ape", ".wv"})
-"""Extensions of audio that it does not read: such a file is a reject, not something that is no audio."""
+"""Extensions of audio that it does not read: such a file is a reject `unsupported`, not something that is no audio."""
 
 _PCM_SCALE = 32_768.0
 

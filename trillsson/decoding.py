@@ -10,7 +10,7 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trillsson.audio import RejectError
+from trillsson.audio import EXTENSIONS, UNSUPPORTED, RejectError
 from trillsson.config import SAMPLE_RATE
 from trillsson.storage import explain_os_errors
 
@@ -96,7 +96,8 @@ def decode(audio: Path | bytes | Samples) -> Decoded:
         audio: a local file, the bytes of one, or samples.
 
     Raises:
-        RejectError: `undecodable`, `truncated` or `non_finite`. A recording is whole, or it is a reject.
+        RejectError: `empty`, `unsupported`, `undecodable`, `truncated` or `non_finite`. A recording is whole, or it is
+            a reject.
     """
     recording = Decoded()
     try:
@@ -134,12 +135,22 @@ def _file_blocks(audio: Path | bytes) -> Iterator[Block]:
             if sound.tell() < sound.frames:
                 raise RejectError("truncated", f"{sound.tell()} of {sound.frames} frames could be read")
     except (soundfile.SoundFileError, RuntimeError) as error:
-        # libsndfile's message names the object it read, which differs from run to run.
-        raise RejectError("undecodable", " ".join(str(error).rpartition(": ")[2].split())) from error
+        raise _unreadable(audio, error) from error
+
+
+def _unreadable(audio: Path | bytes, error: Exception) -> RejectError:
+    """Returns the reject of a file that libsndfile refuses."""
+    kind = audio.suffix.lower() if isinstance(audio, Path) else ""
+    if kind in UNSUPPORTED:
+        return RejectError(
+            "unsupported", f"{kind} is not read, but {', '.join(sorted(EXTENSIONS))}; convert with ffmpeg"
+        )
+    # libsndfile's message names the object it read, which differs from run to run.
+    return RejectError("undecodable", " ".join(str(error).rpartition(": ")[2].split()))
 
 
 def _refuse_cut(audio: Path | bytes) -> None:
-    """Refuses files that were cut short and that libsndfile would read without a word.
+    """Refuses files that are empty, and those that were cut short and that libsndfile would read without a word.
 
     Headers of these formats tell how long the file should be; the last page of an Ogg stream is marked as such
     (RFC 3533).
@@ -152,6 +163,8 @@ def _refuse_cut(audio: Path | bytes) -> None:
             tail = file.read() if head[:4] == b"OggS" else b""
     else:
         head, tail, size = audio[:_HEAD_BYTES], audio[-_OGG_PAGE_BYTES:], len(audio)
+    if not size:
+        raise RejectError("empty", "the file has no bytes")
     announced = _announced_size(head)
     if size < announced:
         raise RejectError("truncated", f"{size} of {announced} bytes are there")

@@ -31,6 +31,8 @@ from trillsson.errors import InputError, TransientError
 from trillsson.records import SCHEMA_VERSION
 from trillsson.storage import GCS_SCHEME, Storage, join, open_storage
 
+_REASONS_SHOWN = 3
+
 
 class PrepareSpec(Spec):
     """What to prepare, and below which folder the audio dataset goes."""
@@ -134,18 +136,19 @@ def _refuse_rejects(spec: PrepareSpec, shards: Sequence[Shard]) -> None:
 
 
 def _refuse(spec: PrepareSpec, rejects: Sequence[Reject], *, of: int, lost: int) -> None:
-    """Fails the step if all was lost, or more than the config allows."""
+    """Fails the step if all was lost, or more than the config allows; shows one reject of each of the main reasons."""
     if lost == of:
         rule = "so nothing is left"
     elif lost > spec.corpus.max_reject_fraction * of:
         rule = f"more than max_reject_fraction {spec.corpus.max_reject_fraction:g}"
     else:
         return
-    first = rejects[0]
     reasons = Counter(reject.reason for reject in rejects)
     counts = "" if len(reasons) == 1 else " (" + ", ".join(f"{n} {why}" for why, n in sorted(reasons.items())) + ")"
+    firsts = {reject.reason: reject for reject in reversed(rejects)}
+    shown = [firsts[reason] for reason, _ in reasons.most_common(_REASONS_SHOWN)]
+    told = "; ".join(f"first {each.key.rpartition('#')[0]}: {each.reason} ({each.detail})" for each in shown)
     raise InputError(
-        f"corpus {spec.name!r}: {lost} of {of} items were rejected{counts}, {rule}; first "
-        f"{first.key.rpartition('#')[0]}: {first.reason} ({first.detail}); mend or remove such files"
+        f"corpus {spec.name!r}: {lost} of {of} items were rejected{counts}, {rule}; {told}; mend or remove such files"
         + ("" if lost == of else f", or raise corpora.{spec.name}.max_reject_fraction")
     )

@@ -98,6 +98,30 @@ def test_text_is_undecodable() -> None:
         decode(b"this is a text file named .wav")
 
 
+@pytest.mark.parametrize("name", ["a.m4a", "a.WMA"])
+def test_a_format_that_is_not_read_is_unsupported(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\x00\x00\x00\x18ftypM4A ")
+    with pytest.raises(RejectError) as caught:
+        decode(tmp_path / name)
+    assert (caught.value.reason, caught.value.detail) == (
+        "unsupported",
+        f"{name[1:].lower()} is not read, but .aif, .aifc, .aiff, .au, .caf, .flac, .mp3, .oga, .ogg, .opus, .rf64, "
+        ".sph, .w64, .wav; convert with ffmpeg",
+    )
+
+
+def test_a_file_with_a_wrong_name_is_read_still(tmp_path: Path) -> None:
+    (tmp_path / "a.m4a").write_bytes(encoded(tone(16_000, 1.0), 16_000, format="WAV"))
+    assert decode(tmp_path / "a.m4a").samples == 16_000
+
+
+def test_a_file_without_bytes_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    for audio in (b"", tmp_path / "a.wav"):
+        with pytest.raises(RejectError, match=r"^empty: the file has no bytes$"):
+            decode(audio)
+
+
 def test_the_reason_does_not_tell_where_the_file_lies(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"this is a text file named .wav")
     with pytest.raises(RejectError, match=r"^undecodable: Format not recognised\.$"):
@@ -146,7 +170,7 @@ def test_samples_that_are_not_finite_are_refused(bad: float) -> None:
         decode(encoded(samples, 16_000, format="WAV", subtype="FLOAT"))
 
 
-def test_an_empty_file_is_no_samples() -> None:
+def test_a_file_without_samples_is_read() -> None:
     assert decode(encoded(np.zeros(0), 16_000, format="WAV", subtype="PCM_16")).samples == 0
 
 

@@ -245,10 +245,24 @@ def test_sources_items_and_records_are_reconciled(tones: FolderCorpus, edit_csv:
     assert {reject.key for reject in dataset.rejects()} == {"tones/ann/99.wav#0", "tones/bob/01.flac#0"}
 
 
-def test_audio_of_a_format_that_is_not_read_is_a_reject(tones: FolderCorpus, tmp_path: Path) -> None:
-    (Path(tones.path) / "zed.m4a").write_bytes(b"\x00\x00\x00\x18ftypM4A ")
-    dataset = open_dataset(run(spec_of(plain(tones), tmp_path / "work", max_reject_fraction=0.1)), "audio")
-    assert [(reject.key, reject.reason) for reject in dataset.rejects()] == [("tones/zed.m4a#0", "undecodable")]
+def test_the_first_reject_of_each_of_the_three_main_reasons_is_named(tones: FolderCorpus, tmp_path: Path) -> None:
+    folder = Path(tones.path)
+    (folder / "ann/a.m4a").write_bytes(b"\x00\x00\x00\x18ftypM4A ")
+    (folder / "ann/b.M4A").write_bytes(b"\x00\x00\x00\x18ftypM4A ")
+    (folder / "bob/a.wav").touch()
+    BAD_FILES["too_short"](folder / "ann/c.wav")
+    BAD_FILES["undecodable"](folder / "cem/a.wav")
+    with pytest.raises(InputError) as caught:
+        run(spec_of(plain(tones), tmp_path / "work", max_reject_fraction=0.1))
+    read = ".aif, .aifc, .aiff, .au, .caf, .flac, .mp3, .oga, .ogg, .opus, .rf64, .sph, .w64, .wav"
+    assert str(caught.value) == (
+        "corpus 'tones': 5 of 29 items were rejected (1 empty, 1 too_short, 1 undecodable, 2 unsupported), "
+        "more than max_reject_fraction 0.1; "
+        f"first tones/ann/a.m4a: unsupported (.m4a is not read, but {read}; convert with ffmpeg); "
+        "first tones/ann/c.wav: too_short (0.010 s, at least 0.1 s are needed); "
+        "first tones/bob/a.wav: empty (the file has no bytes); "
+        "mend or remove such files, or raise corpora.tones.max_reject_fraction"
+    )
 
 
 def test_a_killed_run_goes_on_where_it_was(
@@ -323,7 +337,8 @@ def test_a_long_file_is_cut_into_clips(tmp_path: Path) -> None:
     assert dataset.manifest.items == 3  # the last 50 ms of b.wav are no clip
 
 
-BAD_FILES: dict[str, Callable[[Path], None]] = {
+BAD_FILES: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_bytes(b""),
     "undecodable": lambda path: path.write_text("this is no audio"),
     "truncated": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
     "non_finite": lambda path: soundfile.write(path, np.full(16_000, np.nan), 16_000, "FLOAT", format="WAV"),
