@@ -1,5 +1,7 @@
 """Decodes any common audio to mono 16 kHz int16, block by block, in memory that does not depend on its length."""
 
+import math
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ _BLOCKS_IN_MEMORY = 8
 """Blocks, 4 minutes in 8 MB, beyond which a recording waits in a temporary file."""
 
 _FULL_SCALE = 32_768
-_HEAD_BYTES = 64
+_HEAD_BYTES = 1_024
 _OGG_PAGE_BYTES = 65_307
 """The largest page of an Ogg stream."""
 
@@ -198,7 +200,18 @@ def _announced_size(head: bytes) -> int:
         return number(16, 8, "little")
     if kind == b".snd" and (inside := number(8, 4, "big")):
         return number(4, 4, "big") + inside
-    return 0
+    return _sphere_size(head) if head.startswith(b"NIST_1A\n") else 0
+
+
+def _sphere_size(head: bytes) -> int:
+    """Returns how many bytes a NIST SPHERE file should have; its header is text: its own length, a field a line."""
+    fields = dict(re.findall(rb"^(\w+) -\w+ (\S+)", head, re.MULTILINE))
+    try:
+        counts = [int(fields[name]) for name in (b"sample_count", b"sample_n_bytes", b"channel_count")]
+        whole = int(head[8:16]) + math.prod(counts)
+    except (KeyError, ValueError):
+        return 0
+    return 0 if b"," in fields.get(b"sample_coding", b"") else whole  # such as `pcm,embedded-shorten`: compressed
 
 
 class _Converter:

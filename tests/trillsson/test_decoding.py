@@ -135,6 +135,8 @@ CUT = [
     ("AIFF", "PCM_16"),
     ("AU", "PCM_16"),
     ("CAF", "PCM_16"),
+    ("NIST", "PCM_16"),
+    ("NIST", "ULAW"),
     ("FLAC", "PCM_16"),
     ("OGG", "VORBIS"),
     ("OGG", "OPUS"),
@@ -160,6 +162,30 @@ def test_a_cut_wav_tells_what_is_there(tmp_path: Path) -> None:
             decode(audio)
     endless = whole[:4] + b"\xff\xff\xff\xff" + whole[8:]
     assert decode(endless).samples == 16_000
+
+
+def test_a_cut_sphere_file_tells_what_is_there() -> None:
+    whole = encoded(np.zeros((16_000, 2)), 16_000, format="NIST", subtype="PCM_16")
+    assert decode(whole).samples == 16_000
+    with pytest.raises(RejectError, match=r"^truncated: 65023 of 65024 bytes are there$"):
+        decode(whole[:-1])
+
+
+@pytest.mark.parametrize(
+    ("field", "other"),
+    [(b"sample_n_bytes -i 2", b"sample_n_bytes -s3 two"), (b"sample_count -i 16000", b"comment -s1 x")],
+)
+def test_a_sphere_header_that_does_not_tell_the_length(field: bytes, other: bytes) -> None:
+    whole = encoded(np.zeros(16_000), 16_000, format="NIST", subtype="PCM_16")
+    head = whole[:1_024].replace(field, other)[:1_024].ljust(1_024, b"\0")
+    assert decode(head + whole[1_024:20_000]).samples == 9_488
+
+
+def test_sphere_files_that_are_compressed_are_not_taken_for_cut_ones() -> None:
+    whole = encoded(np.zeros(16_000), 16_000, format="NIST", subtype="PCM_16")
+    packed = whole.replace(b"-s3 pcm", b"-s26 pcm,embedded-shorten-v2.00")[:9_000]
+    with pytest.raises(RejectError, match=r"^undecodable: File contains data in an unimplemented format\.$"):
+        decode(packed)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
