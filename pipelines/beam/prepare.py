@@ -112,12 +112,12 @@ def _make(
 
 
 def _checksums(corpus: CorpusSpec) -> Callable[[Item], str] | None:
-    """Returns what computes the checksum of an item's file; on an object store the stamps are checksums already."""
+    """Returns what computes the checksums of an item's files; on an object store the stamps are checksums already."""
     root = open_storage(corpus.path).uri
     if root.startswith(GCS_SCHEME):
         return None
     of_path = cache(lambda path: checksum_of(Path(root) / path))
-    return lambda item: "" if item.reject else of_path(item.path)
+    return lambda item: "" if item.reject else "+".join(map(of_path, item.files))
 
 
 def _refuse_other_sources(spec: PrepareSpec, made_of: Iterable[PlannedShard], made: Mapping[str, Shard]) -> None:

@@ -142,6 +142,7 @@ class HuggingFaceReader:
                     speaker=row.speaker,
                     split=split,
                     labels=row.labels,
+                    beside=beside.path if beside else "",
                     row=number,
                     reject=row.reject,
                     detail=row.detail,

@@ -24,6 +24,7 @@ class Item:
         size: bytes of that file, or its share of them where the file holds many; 0 where there is none.
         stamp: changes when the file does: its time of change, or its checksum on an object store. The stamps of what
             else decides the item, such as a file beside it, follow after a plus.
+        beside: another file that decides the item, where there is one; its stamp is the second of `stamp`.
         row: which recording of the file it is, where one file holds many.
         reject: why it cannot be read, where that is known already, such as `missing`; `detail` says more.
     """
@@ -35,13 +36,19 @@ class Item:
     speaker: str = ""
     split: str = ""
     labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
+    beside: str = ""
     row: int = 0
     reject: str = ""
     detail: str = ""
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """Paths of the files that decide the item, in the order of their stamps."""
+        return (self.path, self.beside) if self.beside else (self.path,)
+
+    @property
     def identity(self) -> str:
-        """Digest of all that is known of the item but for its stamp.
+        """Digest of all that is known of the item, but not of what its files hold.
 
         Raises:
             InputError: its key, path or labels are no text, as the name of a file that is not UTF-8.

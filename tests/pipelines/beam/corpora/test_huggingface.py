@@ -252,6 +252,7 @@ def test_a_file_that_a_row_names_is_in_its_stamp(tmp_path: Path) -> None:
     reader = reader_of(tmp_path)
     after = list(reader.items())
     assert [item.stamp for item in after] == [own, f"{own}+1234567890"]
+    assert [item.files for item in after] == [("data/train.parquet",), ("data/train.parquet", "1.wav")]
     assert reader.open(after[1], tmp_path).audio == tmp_path / "1.wav"
 
 
