@@ -43,6 +43,9 @@ class FolderReader(FileReader):
             raise InputError(f"{self._root} holds no audio{hint}; give a folder with {kinds} files")
         table = self._spec.csv or self._spec.jsonl
         rows = None if table is None else self._rows(table)
+        if rows and files.keys().isdisjoint(rows):
+            names = f"{next(iter(rows))!r}; give paths below {self._root}, such as {next(iter(files))!r}"
+            raise InputError(f"{self._root}/{table} names none of the files that are there, but such as {names}")
         for path in sorted(files.keys() | (rows or {}).keys()):
             yield self._item(path, files.get(path), rows)
 
@@ -88,19 +91,24 @@ class FolderReader(FileReader):
 
 
 def _csv_rows(text: str, where: str) -> Iterator[tuple[int, Row]]:
-    reader = csv.DictReader(io.StringIO(text), strict=True, restkey="")
-    header = list(reader.fieldnames or ())
-    if header and not header[0]:
+    reader = csv.reader(io.StringIO(text, newline=None), strict=True)
+    rows = filter(None, reader)  # A blank line is an empty row.
+    header = [column.strip() for column in next(rows, [])]
+    if not header:
+        raise InputError(f"{where} has no header; name the columns in its first line, such as path,speaker")
+    if not header[0]:
         raise InputError(f"{where} has no name for its first column; a file's path comes first, such as path,speaker")
+    if len(header) == 1 and any(other in header[0] for other in ";\t|"):
+        raise InputError(f"{where} has one column, {header[0]!r}; separate columns by commas")
     for column in header:
         if not column or header.count(column) > 1:
             many = f"{header.count(column)} columns {column!r}" if column else "a column without a name"
             raise InputError(f"{where} has {many}; give each its own name")
-    for number, row in enumerate(reader, start=2):
-        if "" in row or None in row.values():
-            compared = "more" if "" in row else "fewer"
-            raise InputError(f"{where} line {number} has {compared} cells than the header; mend it")
-        yield number, row
+    for row in rows:
+        if (absent := len(header) - len(row)) != 0:
+            fix = f"add {',' * absent!r} for empty ones" if absent > 0 else "quote one that holds a comma"
+            raise InputError(f"{where} line {reader.line_num} has {len(row)} of {len(header)} cells; {fix}")
+        yield reader.line_num, dict(zip(header, row, strict=True))
 
 
 def _jsonl_rows(text: str, where: str) -> Iterator[tuple[int, Row]]:

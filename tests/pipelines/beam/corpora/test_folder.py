@@ -198,16 +198,44 @@ def test_a_table_that_is_no_text(tones: FolderCorpus) -> None:
         items_of(tones)
 
 
-def test_a_row_with_too_many_cells(tones: FolderCorpus) -> None:
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("ann/98.wav", "has 1 of 4 cells; add ',,,' for empty ones"),
+        ("ann/98.wav,ann", "has 2 of 4 cells; add ',,' for empty ones"),
+        ("ann/98.wav,a,b,c,d,e", "has 6 of 4 cells; quote one that holds a comma"),
+    ],
+)
+def test_a_row_with_too_few_cells_or_too_many(tones: FolderCorpus, row: str, message: str) -> None:
     with (Path(tones.path) / "labels.csv").open("a") as file:
-        file.write("ann/98.wav,a,b,c,d,e\n")
-    with pytest.raises(InputError, match="line 26 has more cells than the header"):
+        file.write(f'\n\nann/97.wav,"two\nlines",train,low\n{row}\n')
+    with pytest.raises(InputError, match=rf"^{tones.path}/labels\.csv line 30 {message}$"):
+        items_of(tones)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_any_ends_of_lines_and_blanks(tones: FolderCorpus, end: str) -> None:
+    lines = ["", "path, speaker ,split", "", ' ann/00.wav,"ann\n1", train', ""]
+    (Path(tones.path) / "labels.csv").write_bytes(b"\xef\xbb\xbf" + end.join(lines).encode())
+    (one,) = items_of(tones, include=("ann/00.wav",))
+    assert (one.speaker, one.split, one.labels) == ("ann\n1", "train", {"speaker": "ann\n1", "split": "train"})
+
+
+@pytest.mark.parametrize("path", ["tones/ann/00.wav", "/data/ann/00.wav", "ann"])
+def test_a_table_that_names_no_file_that_is_there(tones: FolderCorpus, path: str) -> None:
+    (Path(tones.path) / "labels.csv").write_text(f"path,speaker,split\n{path},ann,train\n")
+    message = (
+        f"labels.csv names none of the files that are there, but such as '{path}'; give paths below {tones.path}, "
+    )
+    with pytest.raises(InputError, match=f"^{tones.path}/{message}such as 'ann/00.wav'$"):
         items_of(tones)
 
 
 @pytest.mark.parametrize(
     ("header", "message"),
     [
+        ("path;e", r"has one column, 'path;e'; separate columns by commas"),
+        ("path\te", r"has one column, 'path\\te'; separate columns by commas"),
         (",path,e", "has no name for its first column; a file's path comes first, such as path,speaker"),
         ("path,,e", "has a column without a name; give each its own name"),
         ("path,e,e", "has 2 columns 'e'; give each its own name"),
@@ -230,6 +258,13 @@ def test_a_cell_that_is_too_long(tones: FolderCorpus) -> None:
 def test_ends_of_lines_of_other_kinds_stay_in_a_string(table: Callable[..., FolderCorpus]) -> None:
     corpus = table('{"path": "bob/01.flac", "text": "one\u2028two\x85three"}\r')
     assert items_of(corpus)[1].labels == {"text": "one\u2028two\x85three"}
+
+
+def test_a_table_without_a_header(tones: FolderCorpus) -> None:
+    (Path(tones.path) / "labels.csv").write_text("\n\n")
+    message = r"labels\.csv has no header; name the columns in its first line, such as path,speaker$"
+    with pytest.raises(InputError, match=message):
+        items_of(tones)
 
 
 def test_a_table_without_rows(tones: FolderCorpus) -> None:
