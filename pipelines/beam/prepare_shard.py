@@ -175,12 +175,15 @@ def checksum_of(path: Path) -> str:
     """Returns the CRC32C of a file of a corpus.
 
     Raises:
+        InputError: the file may not be read.
         TransientError: the file is gone, though it was listed.
     """
     try:
         with explain_os_errors("read", path):
             return file_checksum(path)
     except InputError as error:
+        if path.exists():
+            raise
         raise TransientError(f"{error}; it was there when the corpus was listed; run again") from error
 
 

@@ -100,6 +100,8 @@ def inside(path: str, root: Path | str) -> str:
     """
     if path.startswith("/") or ".." in path.split("/"):
         raise InputError(f"path {path!r} leaves {root}; give a path below it")
+    if "\0" in path:
+        raise InputError(f"path {path!r} holds a NUL, which no file's name can; give another")
     return path
 
 
