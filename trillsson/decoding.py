@@ -12,7 +12,7 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trillsson.audio import EXTENSIONS, UNSUPPORTED, RejectError
+from trillsson.audio import UNSUPPORTED, RejectError
 from trillsson.config import SAMPLE_RATE
 from trillsson.storage import explain_os_errors
 
@@ -144,9 +144,8 @@ def _unreadable(audio: Path | bytes, error: Exception) -> RejectError:
     """Returns the reject of a file that libsndfile refuses."""
     kind = audio.suffix.lower() if isinstance(audio, Path) else ""
     if kind in UNSUPPORTED:
-        return RejectError(
-            "unsupported", f"{kind} is not read, but {', '.join(sorted(EXTENSIONS))}; convert with ffmpeg"
-        )
+        fix = "convert it with ffmpeg to .flac, or to .wav, .aiff, .mp3, .ogg or .opus"
+        return RejectError("unsupported", f"{kind} is not read; {fix}")
     # libsndfile's message names the object it read, which differs from run to run.
     return RejectError("undecodable", " ".join(str(error).rpartition(": ")[2].split()))
 

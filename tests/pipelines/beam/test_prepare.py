@@ -254,11 +254,11 @@ def test_the_first_reject_of_each_of_the_three_main_reasons_is_named(tones: Fold
     BAD_FILES["undecodable"](folder / "cem/a.wav")
     with pytest.raises(InputError) as caught:
         run(spec_of(plain(tones), tmp_path / "work", max_reject_fraction=0.1))
-    read = ".aif, .aifc, .aiff, .au, .caf, .flac, .mp3, .oga, .ogg, .opus, .rf64, .sph, .w64, .wav"
+    fix = "convert it with ffmpeg to .flac, or to .wav, .aiff, .mp3, .ogg or .opus"
     assert str(caught.value) == (
         "corpus 'tones': 5 of 29 items were rejected (1 empty, 1 too_short, 1 undecodable, 2 unsupported), "
         "more than max_reject_fraction 0.1; "
-        f"first tones/ann/a.m4a: unsupported (.m4a is not read, but {read}; convert with ffmpeg); "
+        f"first tones/ann/a.m4a: unsupported (.m4a is not read; {fix}); "
         "first tones/ann/c.wav: too_short (0.010 s, at least 0.1 s are needed); "
         "first tones/bob/a.wav: empty (the file has no bytes); "
         "mend or remove such files, or raise corpora.tones.max_reject_fraction"
