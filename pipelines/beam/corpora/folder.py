@@ -4,9 +4,10 @@ import csv
 import io
 import json
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
+from unicodedata import normalize
 
 from pipelines.beam.corpora.reader import About, FileReader, Item, item_of, missing, unlisted
 from trillsson.audio import EXTENSIONS, is_audio
@@ -42,7 +43,7 @@ class FolderReader(FileReader):
             hint = "" if self._spec.include == ("*",) else f" that matches include {', '.join(self._spec.include)}"
             raise InputError(f"{self._root} holds no audio{hint}; give a folder with {kinds} files")
         table = self._spec.csv or self._spec.jsonl
-        rows = None if table is None else self._rows(table)
+        rows = None if table is None else self._rows(table, files)
         if rows and files.keys().isdisjoint(rows):
             names = f"{next(iter(rows))!r}; give paths below {self._root}, such as {next(iter(files))!r}"
             raise InputError(f"{self._root}/{table} names none of the files that are there, but such as {names}")
@@ -62,8 +63,8 @@ class FolderReader(FileReader):
             return unlisted(path, file, f"{table} has no row for it")
         return item_of(path, file, **_labels(rows[path], self._spec))
 
-    def _rows(self, table: str) -> Mapping[str, Row]:
-        """Maps each path that a table names, and that is wanted, to its row."""
+    def _rows(self, table: str, files: Collection[str]) -> Mapping[str, Row]:
+        """Maps each path that a table names, and that is wanted, to its row; spelt as the file is."""
         where = f"{self._root}/{table}"
         data = open_storage(self._root).read(table)
         key = "csv" if self._spec.csv else "jsonl"
@@ -78,12 +79,16 @@ class FolderReader(FileReader):
         for column in filter(None, [self._spec.speaker, self._spec.split, *(self._spec.labels or ())]):
             if numbered and column not in columns:
                 raise InputError(f"{where} has no column {column!r}; it has {', '.join(columns) or 'none'}")
+        # Of an accented letter there are two spellings, and who wrote the table may not have that of the file system.
+        spelt = {normalize("NFC", path): path for path in files if not path.isascii()}
         by_path: dict[str, Row] = {}
         for number, row in numbered:
             named = row[columns[0] if self._spec.csv else "path"].strip()
             if not named:
                 raise InputError(f"{where} line {number} names no file; give its path or remove the row")
             path = posixpath.normpath(named)
+            if path not in files:
+                path = spelt.get(normalize("NFC", path), path)
             if path in by_path:
                 raise InputError(f"{where} line {number} names {path!r} a second time; keep one row a file")
             by_path[path] = row

@@ -126,6 +126,15 @@ def test_a_part_without_protocol(published: Path) -> None:
         items(published)
 
 
+@pytest.mark.parametrize("line", [",", "LA_0070", "LA_0070 LA_D_7622198"])
+def test_enrolments_that_cannot_be_used(published: Path, line: str) -> None:
+    protocol = published / "LA" / f"{ASV}.dev.female.trn.txt"
+    protocol.write_text(f"LA_0069 LA_D_7622198,LA_D_9999999\n{line}\n")
+    message = f"{protocol} line 2 is '{line}', not a speaker and utterances that are no other's; restore the file"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        items(published)
+
+
 @pytest.mark.parametrize(
     ("line", "what"),
     [

@@ -145,6 +145,27 @@ def test_patterns_that_nothing_matches(tones: FolderCorpus) -> None:
         items_of(tones, include=("*.mp3",))
 
 
+NFC, NFD = "é.wav", "e\u0301.wav"
+
+
+@pytest.mark.parametrize(("there", "written"), [(NFC, NFD), (NFD, NFC)])
+def test_a_row_may_spell_an_accent_otherwise(tones: FolderCorpus, edit_csv: EditCsv, there: str, written: str) -> None:
+    (Path(tones.path) / "ann/00.wav").rename(Path(tones.path) / there)
+    edit_csv(lambda rows: rows[0].update(path=written))
+    (one,) = items_of(tones, include=(there,))
+    assert one == item(tones, there, speaker="ann", split="train", labels=ANN)
+
+
+def test_files_whose_names_differ_by_the_spelling_of_an_accent(tones: FolderCorpus, edit_csv: EditCsv) -> None:
+    for name in (NFC, NFD):
+        (Path(tones.path) / name).touch()
+    edit_csv(lambda rows: rows.extend([{**rows[0], "path": NFC, "pitch": "c"}, {**rows[0], "path": NFD, "pitch": "d"}]))
+    assert {each.key: each.labels["pitch"] for each in items_of(tones, include=(NFC, NFD))} == {NFC: "c", NFD: "d"}
+    (Path(tones.path) / NFD).unlink()
+    with pytest.raises(InputError, match=f"labels.csv line 27 names '{NFC}' a second time; keep one row a file$"):
+        items_of(tones)
+
+
 def test_a_row_without_a_file_is_a_reject(tones: FolderCorpus, edit_csv: EditCsv) -> None:
     edit_csv(lambda rows: rows.append({**rows[0], "path": "ann/99.wav"}))
     (reject,) = [each for each in items_of(tones) if each.reject]

@@ -163,6 +163,14 @@ def test_a_session_that_is_not_there(published: Path, options: dict[str, Any], k
         items(published, **options)
 
 
+def test_ratings_with_a_byte_order_mark_before_the_first_turn(published: Path) -> None:
+    path = published / evaluation("Ses05F_impro04")
+    header, _, turns = path.read_bytes().split(b"\n", 2)
+    assert header.startswith(b"%")
+    path.write_bytes(b"\xef\xbb\xbf" + turns.replace(b"\n", b"\r\n"))
+    assert not [item for item in items(published) if item.reject]
+
+
 @pytest.mark.parametrize(
     ("line", "what"),
     [

@@ -346,6 +346,7 @@ def test_names_of_classes_that_do_not_match(tmp_path: Path) -> None:
             "has filepathTemplate '{BAD}' of train, which names no file",
         ),
         ("features.json", '"x"', "cannot be read: it holds str, not an object"),
+        ("features.json", '{"pythonClassName": "a.b", "x": 1}', 'has no field named "x"'),
         ("label.labels.txt", b"\xff\n", "is not UTF-8 text: "),
     ],
 )
