@@ -303,6 +303,10 @@ def test_specs_cannot_be_changed() -> None:
         ("a: [1, 2", "config .*c.yaml is not valid YAML: "),
         ("- 1\n- 2\n", r"config .*c.yaml holds list, not a mapping; see configs/quickstart.yaml"),
         ("", r"config .*c.yaml holds NoneType, not a mapping"),
+        (
+            "a: 1\nb:\n  c: 1\n  c: 1\n",
+            r"config .*c.yaml is not valid YAML: key 'c' stands twice in .* line 4, column 3",
+        ),
         ("name: 2024-13-45\n", r"config .*c.yaml holds a value that cannot be read: month must be in 1..12; quote or"),
         ("a: " + "[" * 20_000, r"config .*c.yaml holds a value that cannot be read: maximum recursion depth exceeded"),
         ("a: " + "1" * 5_000, r"config .*c.yaml holds a value that cannot be read: Exceeds the limit \(4300 digits\)"),
@@ -325,3 +329,11 @@ def test_a_config_from_yaml(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(yaml.safe_dump(minimal()), encoding="utf-8")
     assert load_release(path) == load_preparation(path) == parse_release(minimal(), source="here")
+
+
+def test_merged_keys_may_stand_again(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    one, two = "one: &one {kind: folder, path: a}", "two: &two {<<: *one, path: b}"
+    path.write_text(f"workdir: w\ncorpora:\n  {one}\n  {two}\n  three: {{<<: *two, path: c}}\n", encoding="utf-8")
+    corpora = load_preparation(path).model_dump()["corpora"]
+    assert {name: corpus["path"] for name, corpus in corpora.items()} == {"one": "a", "two": "b", "three": "c"}

@@ -156,6 +156,20 @@ class Release(Preparation):
         return self.training.model_copy(update=own)
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, of which YAML's own loader drops the first."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(problem=f"key {key.value!r} stands twice", problem_mark=key.start_mark)
+                seen.add(key.value)
+        return node
+
+
 def _refuse_other_places(places: Mapping[str, str]) -> None:
     for key, path in places.items():
         if path.startswith("~") or ("://" in path and not path.startswith("gs://")) or "\0" in path:
@@ -224,7 +238,7 @@ def _read(path: Path) -> Mapping[Any, Any]:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise InputError(f"cannot read config {path}: {reason}; name an existing YAML file") from error
     try:
-        raw = yaml.safe_load(text)
+        raw = yaml.load(text, _Loader)  # noqa: S506  # a safe one
     except yaml.YAMLError as error:
         where = re.sub(r"\s+", " ", str(error))
         raise InputError(f"config {path} is not valid YAML: {where}") from error
