@@ -302,7 +302,7 @@ def test_specs_cannot_be_changed() -> None:
     [
         ("a: [1, 2", "config .*c.yaml is not valid YAML: "),
         ("- 1\n- 2\n", r"config .*c.yaml holds list, not a mapping; see configs/quickstart.yaml"),
-        ("", r"config .*c.yaml holds NoneType, not a mapping"),
+        ("", r"config .*c.yaml holds nothing, not a mapping"),
         (
             "a: 1\nb:\n  c: 1\n  c: 1\n",
             r"config .*c.yaml is not valid YAML: key 'c' stands twice in .* line 4, column 3",

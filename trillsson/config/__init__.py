@@ -28,6 +28,7 @@ from trillsson.config.models import (
     TFLiteTeacher,
     WaveformInput,
 )
+from trillsson.config.reading import load_preparation, load_release, parse_preparation, parse_release
 from trillsson.config.release import (
     RESERVED,
     Evaluation,
@@ -38,10 +39,6 @@ from trillsson.config.release import (
     Student,
     Task,
     Training,
-    load_preparation,
-    load_release,
-    parse_preparation,
-    parse_release,
 )
 
 __all__ = [
