@@ -34,15 +34,6 @@ from trillsson.digests import digest_of
 from trillsson.records import SCHEMA_VERSION, shard_path
 from trillsson.storage import open_storage
 
-RELEASE = {
-    "name": "growth",
-    "registry": "registry",
-    "teacher": {"kind": "conformer", "dim": 16, "layers": 1, "layer": 1, "heads": 2},
-    "students": {"nano": {"architecture": "nano"}},
-    "training": {"corpora": ["folder"], "steps": 1},
-    "tasks": {"none": {"corpus": "folder", "label": "none"}},
-}
-
 
 def main(clips: int, items: int) -> None:
     """Runs both measurements."""
@@ -58,7 +49,7 @@ def growth(root: Path, clips: int) -> None:
     """Times the command on a folder that grows."""
     config = root / "growth.yaml"
     corpora = {"folder": {"kind": "folder", "path": str(root / "audio")}}
-    config.write_text(yaml.safe_dump({**RELEASE, "workdir": str(root / "work"), "corpora": corpora}))
+    config.write_text(yaml.safe_dump({"workdir": str(root / "work"), "corpora": corpora}))
     (root / "audio").mkdir()
     print("| run | files | s |\n|---|---|---|")
     for name, first, last in (

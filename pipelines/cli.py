@@ -92,12 +92,15 @@ def schedule(config: Path, cron: str, **where: str) -> None:
 def prepare(config: Path, corpus: str, *, rehash: bool, beam: tuple[str, ...]) -> None:
     """Decodes a corpus into an audio dataset; prints its manifest.
 
+    Of CONFIG, `workdir` and `corpora` are enough: `trillsson corpora KIND` prints such a piece to copy.
+
     Only what is new or changed is decoded. What follows `--` are options of Beam's, such as
     `-- --direct_num_workers=4 --direct_running_mode=multi_processing`, or `-- --runner=FlinkRunner`.
     """
     from pipelines import steps
+    from trillsson.config import load_preparation
 
-    click.echo(steps.prepare(_release(config), corpus, rehash=rehash, beam=beam))
+    click.echo(steps.prepare(load_preparation(config).model_dump_json(), corpus, rehash=rehash, beam=beam))
 
 
 @main.command()

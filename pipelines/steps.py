@@ -16,7 +16,9 @@ from trillsson.config import (
     EmbedderSpec,
     GeneratedCorpus,
     LogMelBaseline,
+    Preparation,
     Release,
+    parse_preparation,
     parse_release,
 )
 from trillsson.datasets import open_dataset
@@ -24,25 +26,26 @@ from trillsson.errors import InputError
 from trillsson.storage import GCS_SCHEME, open_storage
 
 TEACHER, BASELINE = RESERVED
+_SOURCE = "of this release"
 
 
 def read_release(text: str) -> Release:
     """Parses the release that a step was given, as `Release.model_dump_json` wrote it."""
-    return parse_release(json.loads(text), source="of this release")
+    return parse_release(json.loads(text), source=_SOURCE)
 
 
 def prepare(release: str, corpus: str, *, rehash: bool = False, beam: Sequence[str] = ()) -> str:
     """Prepares one corpus; returns the manifest of its audio dataset.
 
     Args:
-        release: the release.
+        release: the release, or what of it is needed here, the JSON of a `Preparation`.
         corpus: name of the corpus.
         rehash: find changed files by their bytes, not by their size and time.
         beam: further options of Beam's, after those of the config.
     """
     from pipelines.beam import prepare as step
 
-    config = read_release(release)
+    config = parse_preparation(json.loads(release), source=_SOURCE)
     if corpus not in config.corpora:
         raise InputError(f"corpus {corpus!r} is not in the config; it has {', '.join(config.corpora)}")
     spec = config.corpora[corpus]
@@ -249,7 +252,7 @@ def _task_audio(config: Release, audio: Sequence[str]) -> list[str]:
     return [uri for uri in audio if open_dataset(uri, "audio").manifest.corpus in wanted]
 
 
-def _readable(spec: Corpus, config: Release) -> CorpusSpec:
+def _readable(spec: Corpus, config: Preparation) -> CorpusSpec:
     """Returns the corpus that a reader reads; a generated one is made first."""
     if not isinstance(spec, GeneratedCorpus):
         return spec

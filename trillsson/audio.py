@@ -23,13 +23,16 @@ CLIP_SAMPLES = 30 * SAMPLE_RATE
 SHORTEST_SAMPLES = SAMPLE_RATE // 10
 """A clip under 0.1 s is a reject: it holds less than eight log-mel frames."""
 
-EXTENSIONS = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".rf64", ".sph"}
-)
+EXTENSIONS = frozenset({
+    ".aif", ".aifc", ".aiff", ".au", ".bwf", ".caf", ".flac", ".mp2", ".mp3", ".mpga", ".oga", ".ogg", ".opus", ".rf64",
+    ".snd", ".sph", ".w64", ".wav", ".wave",
+})  # fmt: skip
 """Extensions of audio that libsndfile reads."""
 
-UNSUPPORTED = frozenset({".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".ape", ".wv"})
-"""Extensions of audio that it does not read: such a file is a reject, not something that is no audio."""
+UNSUPPORTED = frozenset({
+    ".3gp", ".aac", ".ac3", ".amr", ".ape", ".m4a", ".m4b", ".mka", ".mp4", ".spx", ".webm", ".wma", ".wv",
+})  # fmt: skip
+"""Extensions of audio that it does not read: such a file is a reject `unsupported`, not something that is no audio."""
 
 PCM_SCALE = 32_768.0
 """What an int16 sample is divided by."""

@@ -50,7 +50,8 @@ class Source(NamedTuple):
         key: what it is called.
         identity: digest of what is known of it, but for the stamp.
         stamp: changes when its file does, and also when the file is merely touched or copied.
-        checksum: CRC32C of the file's bytes in hex, where a worker has read them and the stamp is none itself.
+        checksum: CRC32C of the file's bytes in hex, where a worker has read them and the stamp is none itself; that of
+            another file that decides the item follows after a plus.
     """
 
     key: str

@@ -1,18 +1,18 @@
 """Decodes any common audio to mono 16 kHz int16, block by block, in memory that does not depend on its length."""
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trillsson.audio import RejectError
+from trillsson.audio import UNSUPPORTED, RejectError
+from trillsson.completeness import read_ends, refuse_cut
 from trillsson.config import SAMPLE_RATE
 from trillsson.flac import FlacError, FlacInfo, flac_blocks, parse_flac_info
 from trillsson.storage import explain_os_errors
@@ -24,12 +24,6 @@ _BLOCKS_IN_MEMORY = 8
 """Blocks, 4 minutes in 8 MB, beyond which a recording waits in a temporary file."""
 
 _FULL_SCALE = 32_768
-_HEAD_BYTES = 64
-_OGG_PAGE_BYTES = 65_307
-"""The largest page of an Ogg stream."""
-
-_OGG_HEADER_BYTES = 27
-_OGG_LAST_PAGE = 4
 
 Block = NDArray[np.int16]
 
@@ -99,16 +93,17 @@ def decode(audio: Path | bytes | Samples) -> Decoded:
         audio: a local file, the bytes of one, or samples.
 
     Raises:
-        RejectError: `undecodable`, `truncated` or `non_finite`. A recording is whole, or it is a reject.
+        RejectError: `empty`, `unsupported`, `undecodable`, `truncated` or `non_finite`. A recording is whole, or it is
+            a reject.
     """
     if isinstance(audio, Samples):
         return _collected(_sample_blocks(audio))
-    head, tail, size = _ends(audio)
-    info = parse_flac_info(head)
+    ends = read_ends(audio)
+    info = parse_flac_info(ends.head)
     if isinstance(audio, Path) and info and info.bits == 16 and info.samples:
         with contextlib.suppress(FlacError):
             return _collected(_flac_blocks(audio, info))
-    _refuse_cut(head, tail, size)
+    refuse_cut(ends)
     return _collected(_file_blocks(audio))
 
 
@@ -156,63 +151,17 @@ def _file_blocks(audio: Path | bytes) -> Iterator[Block]:
             if sound.tell() < sound.frames:
                 raise RejectError("truncated", f"{sound.tell()} of {sound.frames} frames could be read")
     except (soundfile.SoundFileError, RuntimeError) as error:
-        # libsndfile's message names the object it read, which differs from run to run.
-        raise RejectError("undecodable", " ".join(str(error).rpartition(": ")[2].split())) from error
+        raise _unreadable(audio, error) from error
 
 
-def _ends(audio: Path | bytes) -> tuple[bytes, bytes, int]:
-    """Returns the first bytes of a file, the last ones if it is an Ogg stream, and its size."""
-    if isinstance(audio, bytes):
-        return audio[:_HEAD_BYTES], audio[-_OGG_PAGE_BYTES:], len(audio)
-    with audio.open("rb", buffering=0) as file:
-        head = file.read(_HEAD_BYTES)
-        size = file.seek(0, os.SEEK_END)
-        if head[:4] != b"OggS":
-            return head, b"", size
-        file.seek(max(0, size - _OGG_PAGE_BYTES))
-        return head, file.read(), size
-
-
-def _refuse_cut(head: bytes, tail: bytes, size: int) -> None:
-    """Refuses files that were cut short and that libsndfile would read without a word.
-
-    Headers of these formats tell how long the file should be; the last page of an Ogg stream is marked as such
-    (RFC 3533).
-    """
-    announced = _announced_size(head)
-    if size < announced:
-        raise RejectError("truncated", f"{size} of {announced} bytes are there")
-    if head[:4] == b"OggS" and not _ends_stream(tail[max(0, tail.rfind(b"OggS")) :]):
-        raise RejectError("truncated", "the last page of the stream is not there, or not whole")
-
-
-def _ends_stream(page: bytes) -> bool:
-    """Tells whether an Ogg page is whole and the last one: a header of 27 bytes, sizes of segments, segments."""
-    if len(page) < _OGG_HEADER_BYTES or not page[5] & _OGG_LAST_PAGE:
-        return False
-    segments = page[_OGG_HEADER_BYTES : _OGG_HEADER_BYTES + page[26]]
-    return len(page) >= _OGG_HEADER_BYTES + page[26] + sum(segments)
-
-
-def _announced_size(head: bytes) -> int:
-    """Returns how many bytes a file should have by its header, 0 where that is not told."""
-
-    def number(start: int, size: int, order: Literal["little", "big"]) -> int:
-        value = int.from_bytes(head[start : start + size], order)
-        return 0 if value == (1 << 8 * size) - 1 else value  # all ones: a stream of unknown length
-
-    kind = head[:4]
-    if kind == b"RIFF" and (inside := number(4, 4, "little")):
-        return inside + 8
-    if kind in (b"RIFX", b"FORM") and (inside := number(4, 4, "big")):
-        return inside + 8
-    if kind == b"RF64" and (inside := number(20, 8, "little")):
-        return inside + 8
-    if kind == b"riff":  # Sony Wave64
-        return number(16, 8, "little")
-    if kind == b".snd" and (inside := number(8, 4, "big")):
-        return number(4, 4, "big") + inside
-    return 0
+def _unreadable(audio: Path | bytes, error: Exception) -> RejectError:
+    """Returns the reject of a file that libsndfile refuses."""
+    kind = audio.suffix.lower() if isinstance(audio, Path) else ""
+    if kind in UNSUPPORTED:
+        fix = "convert it with ffmpeg to .flac, or to .wav, .aiff, .mp3, .ogg or .opus"
+        return RejectError("unsupported", f"{kind} is not read; {fix}")
+    # libsndfile's message names the object it read, which differs from run to run.
+    return RejectError("undecodable", " ".join(str(error).rpartition(": ")[2].split()))
 
 
 class _Converter:

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import Field, SerializeAsAny
 
 from pipelines.beam.corpora import open_reader
-from pipelines.beam.corpora.reader import Item, Reader
+from pipelines.beam.corpora.reader import Item, Reader, fault_of
 from pipelines.beam.plan import (
     PlannedShard,
     discard_plan,
@@ -30,6 +30,8 @@ from trillsson.digests import digest_of
 from trillsson.errors import InputError, TransientError
 from trillsson.records import SCHEMA_VERSION
 from trillsson.storage import GCS_SCHEME, Storage, join, open_storage
+
+_REASONS_SHOWN = 3
 
 
 class PrepareSpec(Spec):
@@ -74,6 +76,9 @@ def run(spec: PrepareSpec) -> str:
 
 def _listed(spec: PrepareSpec, reader: Reader) -> Sequence[Item]:
     """Lists the corpus; refuses what can be refused before any work is done."""
+    where = open_storage(spec.corpus.path).uri
+    if fault := fault_of(where):
+        raise InputError(f"corpus {spec.name!r}: {where} {fault}; correct corpora.{spec.name}.path")
     items = list(reader.items())
     if not items:
         raise InputError(
@@ -107,12 +112,12 @@ def _make(
 
 
 def _checksums(corpus: CorpusSpec) -> Callable[[Item], str] | None:
-    """Returns what computes the checksum of an item's file; on an object store the stamps are checksums already."""
+    """Returns what computes the checksums of an item's files; on an object store the stamps are checksums already."""
     root = open_storage(corpus.path).uri
     if root.startswith(GCS_SCHEME):
         return None
     of_path = cache(lambda path: checksum_of(Path(root) / path))
-    return lambda item: "" if item.reject else of_path(item.path)
+    return lambda item: "" if item.reject else "+".join(map(of_path, item.files))
 
 
 def _refuse_other_sources(spec: PrepareSpec, made_of: Iterable[PlannedShard], made: Mapping[str, Shard]) -> None:
@@ -131,18 +136,19 @@ def _refuse_rejects(spec: PrepareSpec, shards: Sequence[Shard]) -> None:
 
 
 def _refuse(spec: PrepareSpec, rejects: Sequence[Reject], *, of: int, lost: int) -> None:
-    """Fails the step if all was lost, or more than the config allows."""
+    """Fails the step if all was lost, or more than the config allows; shows one reject of each of the main reasons."""
     if lost == of:
         rule = "so nothing is left"
     elif lost > spec.corpus.max_reject_fraction * of:
         rule = f"more than max_reject_fraction {spec.corpus.max_reject_fraction:g}"
     else:
         return
-    first = rejects[0]
     reasons = Counter(reject.reason for reject in rejects)
     counts = "" if len(reasons) == 1 else " (" + ", ".join(f"{n} {why}" for why, n in sorted(reasons.items())) + ")"
+    firsts = {reject.reason: reject for reject in reversed(rejects)}
+    shown = [firsts[reason] for reason, _ in reasons.most_common(_REASONS_SHOWN)]
+    told = "; ".join(f"first {each.key.rpartition('#')[0]}: {each.reason} ({each.detail})" for each in shown)
     raise InputError(
-        f"corpus {spec.name!r}: {lost} of {of} items were rejected{counts}, {rule}; first "
-        f"{first.key.rpartition('#')[0]}: {first.reason} ({first.detail}); mend or remove such files"
+        f"corpus {spec.name!r}: {lost} of {of} items were rejected{counts}, {rule}; {told}; mend or remove such files"
         + ("" if lost == of else f", or raise corpora.{spec.name}.max_reject_fraction")
     )

@@ -82,8 +82,8 @@ class PrepareMaker:
         if item.reject:
             return _Opened(item, source_of(item), RejectError(item.reject, item.detail))
         copies = scratch / uuid.uuid4().hex  # of its own: two items may be pieces of one file
-        checksum = "" if self._remote else _checksum_once(Path(self.path) / item.path, item.stamp)
-        source = source_of(item, checksum=checksum)
+        paths = [] if self._remote else [Path(self.path) / path for path in item.files]
+        source = source_of(item, checksum="+".join(map(_checksum_once, paths)))
         try:
             recording = self.reader.open(item, copies)
             decoded = decode(recording.audio)
@@ -101,15 +101,14 @@ class PrepareMaker:
 
     def _refuse_other(self, item: Item, recording: Recording | None) -> None:
         """Refuses a file that is not the one that was listed: its samples would be kept under a wrong stamp."""
-        listed = item.stamp.partition("+")[0]
+        found = {}
         if not self._remote:
-            found = stamp_of(Path(self.path) / item.path)
+            found = {path: stamp_of(Path(self.path) / path) for path in item.files}
         elif recording is not None and isinstance(recording.audio, Path):
-            found = checksum_of(recording.audio)  # which is an object's stamp
-        else:
-            return
-        if found != listed:
-            raise TransientError(f"{join(self.path, item.path)} changed while the corpus was prepared; run again")
+            found = {item.path: checksum_of(recording.audio)}  # which is an object's stamp
+        for (path, stamp), listed in zip(found.items(), item.stamp.split("+"), strict=False):
+            if stamp != listed:
+                raise TransientError(f"{join(self.path, path)} changed while the corpus was prepared; run again")
 
     def _records(self, opened: Iterator["_Opened"], made: "_Made") -> Iterator[tuple[Part, ...]]:
         for each in opened:
@@ -176,18 +175,29 @@ def checksum_of(path: Path) -> str:
     """Returns the CRC32C of a file of a corpus.
 
     Raises:
+        InputError: the file may not be read.
         TransientError: the file is gone, though it was listed.
     """
     try:
         with explain_os_errors("read", path):
             return file_checksum(path)
     except InputError as error:
+        if path.exists():
+            raise
         raise TransientError(f"{error}; it was there when the corpus was listed; run again") from error
 
 
+def _checksum_once(path: Path) -> str:
+    """Returns a file's checksum, worked out once for a file of many items."""
+    try:
+        return _checksum_at(path, path.stat().st_ctime_ns)
+    except FileNotFoundError:
+        return checksum_of(path)  # Raises.
+
+
 @lru_cache(maxsize=8)
-def _checksum_once(path: Path, _: str) -> str:
-    """Returns a file's checksum, worked out once for a file of many items; the stamp tells its states apart."""
+def _checksum_at(path: Path, _: int) -> str:
+    """Returns a file's checksum; the time of its inode's change, which nobody can set, tells its states apart."""
     return checksum_of(path)
 
 

@@ -112,7 +112,7 @@ def broken(folder: Path, name: str) -> Path:
 
 
 BAD_CORPORA: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing folder": (shutil.rmtree, "does not exist, or holds no audio; give a folder"),
+    "missing folder": (shutil.rmtree, "tones does not exist; correct corpora.tones.path"),
     "empty folder": (lambda folder: [path.unlink() for path in folder.rglob("*.*")], "holds no audio"),
     "all broken": (
         lambda folder: [path.write_text("x") for path in folder.rglob("*.*") if path.suffix in (".wav", ".flac")],
@@ -188,8 +188,21 @@ def test_a_wrong_type_names_key_and_value(make_release: MakeRelease) -> None:
     config.write_text(yaml.safe_dump(raw))
     done = run("run", str(config))
     assert done.returncode == 2
-    assert f"config {config}: training.steps: Input should be a valid integer" in done.stderr
-    assert "got 'many'" in done.stderr
+    assert done.stderr == f"trillsson: config {config}: training.steps: give a whole number, not 'many'\n"
+
+
+def test_to_prepare_the_piece_that_corpora_prints_is_enough(tones: FolderCorpus, tmp_path: Path) -> None:
+    """What a newcomer does: copies the example, writes the path, and prepares."""
+    described = CliRunner().invoke(main, ["corpora", "folder"]).stdout
+    config = tmp_path / "mine.yaml"
+    piece = described[described.index("workdir: ") :]
+    config.write_text(piece.replace("/data/folder", tones.path).replace("workdir: work", f"workdir: {tmp_path}/work"))
+    prepared = CliRunner().invoke(main, ["prepare", str(config), "--corpus", "folder"])
+    assert prepared.exit_code == 0, prepared.stderr
+    assert prepared.stdout.startswith(f"{tmp_path}/work/audio/folder/manifests/")
+    refused = CliRunner().invoke(main, ["screen", str(config), "--audio", prepared.stdout.strip()])
+    message = f"config {config} lacks name, registry, teacher, students, training, tasks; see configs/quickstart.yaml"
+    assert (refused.exit_code, refused.stderr) == (2, f"trillsson: {message}\n")
 
 
 def test_a_failing_step_of_a_run_ends_on_its_one_line(make_release: MakeRelease, tones: FolderCorpus) -> None:

@@ -12,11 +12,22 @@ from trillsson.audio import (
     fill_windows,
     frame,
     from_pcm16,
+    is_audio,
     to_pcm16,
     window_count,
 )
 from trillsson.config import Framing
 from trillsson.errors import InputError
+
+
+@pytest.mark.parametrize("path", ["a.wav", "b/a.FLAC", "a.Mp2", "a.wave", "a.m4a", "a.3GP"])
+def test_names_of_audio(path: str) -> None:
+    assert is_audio(path)
+
+
+@pytest.mark.parametrize("path", ["wav", "a.txt", "a.wav.txt", "a.wav/b", "._a.wav", "b/._a.wav"])
+def test_names_that_are_none(path: str) -> None:
+    assert not is_audio(path)
 
 
 def test_clip_starts() -> None:

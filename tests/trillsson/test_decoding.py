@@ -98,6 +98,29 @@ def test_text_is_undecodable() -> None:
         decode(b"this is a text file named .wav")
 
 
+@pytest.mark.parametrize("name", ["a.m4a", "a.WMA"])
+def test_a_format_that_is_not_read_is_unsupported(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\x00\x00\x00\x18ftypM4A ")
+    with pytest.raises(RejectError) as caught:
+        decode(tmp_path / name)
+    assert (caught.value.reason, caught.value.detail) == (
+        "unsupported",
+        f"{name[1:].lower()} is not read; convert it with ffmpeg to .flac, or to .wav, .aiff, .mp3, .ogg or .opus",
+    )
+
+
+def test_a_file_with_a_wrong_name_is_read_still(tmp_path: Path) -> None:
+    (tmp_path / "a.m4a").write_bytes(encoded(tone(16_000, 1.0), 16_000, format="WAV"))
+    assert decode(tmp_path / "a.m4a").samples == 16_000
+
+
+def test_a_file_without_bytes_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    for audio in (b"", tmp_path / "a.wav"):
+        with pytest.raises(RejectError, match=r"^empty: the file has no bytes$"):
+            decode(audio)
+
+
 def test_the_reason_does_not_tell_where_the_file_lies(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"this is a text file named .wav")
     with pytest.raises(RejectError, match=r"^undecodable: Format not recognised\.$"):
@@ -111,6 +134,8 @@ CUT = [
     ("AIFF", "PCM_16"),
     ("AU", "PCM_16"),
     ("CAF", "PCM_16"),
+    ("NIST", "PCM_16"),
+    ("NIST", "ULAW"),
     ("FLAC", "PCM_16"),
     ("OGG", "VORBIS"),
     ("OGG", "OPUS"),
@@ -138,6 +163,30 @@ def test_a_cut_wav_tells_what_is_there(tmp_path: Path) -> None:
     assert decode(endless).samples == 16_000
 
 
+def test_a_cut_sphere_file_tells_what_is_there() -> None:
+    whole = encoded(np.zeros((16_000, 2)), 16_000, format="NIST", subtype="PCM_16")
+    assert decode(whole).samples == 16_000
+    with pytest.raises(RejectError, match=r"^truncated: 65023 of 65024 bytes are there$"):
+        decode(whole[:-1])
+
+
+@pytest.mark.parametrize(
+    ("field", "other"),
+    [(b"sample_n_bytes -i 2", b"sample_n_bytes -s3 two"), (b"sample_count -i 16000", b"comment -s1 x")],
+)
+def test_a_sphere_header_that_does_not_tell_the_length(field: bytes, other: bytes) -> None:
+    whole = encoded(np.zeros(16_000), 16_000, format="NIST", subtype="PCM_16")
+    head = whole[:1_024].replace(field, other)[:1_024].ljust(1_024, b"\0")
+    assert decode(head + whole[1_024:20_000]).samples == 9_488
+
+
+def test_sphere_files_that_are_compressed_are_not_taken_for_cut_ones() -> None:
+    whole = encoded(np.zeros(16_000), 16_000, format="NIST", subtype="PCM_16")
+    packed = whole.replace(b"-s3 pcm", b"-s26 pcm,embedded-shorten-v2.00")[:9_000]
+    with pytest.raises(RejectError, match=r"^undecodable: File contains data in an unimplemented format\.$"):
+        decode(packed)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_samples_that_are_not_finite_are_refused(bad: float) -> None:
     samples = tone(16_000, 1.0)
@@ -146,7 +195,7 @@ def test_samples_that_are_not_finite_are_refused(bad: float) -> None:
         decode(encoded(samples, 16_000, format="WAV", subtype="FLOAT"))
 
 
-def test_an_empty_file_is_no_samples() -> None:
+def test_a_file_without_samples_is_read() -> None:
     assert decode(encoded(np.zeros(0), 16_000, format="WAV", subtype="PCM_16")).samples == 0
 
 

@@ -28,17 +28,17 @@ from trillsson.config.models import (
     TFLiteTeacher,
     WaveformInput,
 )
+from trillsson.config.reading import load_preparation, load_release, parse_preparation, parse_release
 from trillsson.config.release import (
     RESERVED,
     Evaluation,
     Gate,
+    Preparation,
     Release,
     Resources,
     Student,
     Task,
     Training,
-    load_release,
-    parse_release,
 )
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "LogMelSpec",
     "Name",
     "Positive",
+    "Preparation",
     "Release",
     "Resources",
     "SavedModelTeacher",
@@ -79,6 +80,8 @@ __all__ = [
     "Training",
     "VoxCelebCorpus",
     "WaveformInput",
+    "load_preparation",
     "load_release",
+    "parse_preparation",
     "parse_release",
 ]

@@ -1,18 +1,31 @@
 """What every spec is made of: a frozen model that knows its digest, and the types that several specs share."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from trillsson.digests import digest_of
 
 SAMPLE_RATE = 16_000
 """Hz. Every clip, window and model of this project."""
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+def matching(pattern: str, allowed: str) -> AfterValidator:
+    """Returns what makes pydantic refuse text that does not match all of a pattern, in words of ours."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"give {allowed}")
+        return text
+
+    return AfterValidator(check)
+
+
+Name = Annotated[str, matching(r"[a-z0-9][a-z0-9_-]{0,62}", "a name of up to 63 lower-case letters, digits, - and _")]
 """A name that is also a folder: lower-case letters, digits, `-` and `_`."""
 
-TaskName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,62}$")]
+TaskName = Annotated[str, matching(r"[a-z0-9][a-z0-9_]{0,62}", "a name of up to 63 lower-case letters, digits and _")]
 """As `Name`, without `-`: it also names a vocabulary of tensorflow-transform, which would change a `-`."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

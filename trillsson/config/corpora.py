@@ -2,15 +2,21 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-from trillsson.config.base import Spec
+from trillsson.config.base import Spec, matching
 
-Folder = Annotated[str, StringConstraints(pattern=r"^[^/]*[^/.][^/]*$")]
+Folder = Annotated[str, matching(r"[^/]*[^/.][^/]*", "the name of a folder, without /")]
 """The name of a folder: no path."""
 
-SpeechSubset = Annotated[str, StringConstraints(pattern=r"^(train|dev|test)-[^/]+$")]
+SpeechSubset = Annotated[str, matching(r"(train|dev|test)-[^/]+", "the name of a subset, such as train-clean-100")]
 """The name of a subset of LibriSpeech."""
+
+
+DatasetName = Annotated[
+    str, matching(r"\w+(/[\w.-]+)?(:\d+\.\d+\.\d+)?", "a data set's name, such as crema_d, name/config or name:1.0.0")
+]
+"""The name of a data set of TensorFlow Datasets."""
 
 
 class CorpusSpec(Spec):
@@ -25,7 +31,7 @@ class GeneratedCorpus(Spec):
     """Speech made on the spot by espeak-ng: seven labelled tasks, the same bytes for the same seed."""
 
     kind: Literal["generated"]
-    seed: int = 0
+    seed: int = Field(0, description="another one makes other clips")
     scale: float = Field(1.0, gt=0, le=4, description="1.0 is about 3,000 clips, 110 minutes")
 
 
@@ -174,8 +180,7 @@ class TfdsCorpus(ContainerCorpus):
     """A data set that TensorFlow Datasets has prepared; its `columns` are features. `path` is the `data_dir`."""
 
     kind: Literal["tfds"]
-    dataset: str = Field(
-        pattern=r"^\w+(/[\w.-]+)?(:\d+\.\d+\.\d+)?$",
+    dataset: DatasetName = Field(
         examples=["crema_d"],
         description="name, name/config, name:1.0.0 or name/config:1.0.0; the newest version there if none is given",
     )

@@ -34,6 +34,9 @@ class LogMelInput(Spec):
     logmel: LogMelSpec = LogMelSpec()
 
 
+TFLiteInput = Annotated[WaveformInput | LogMelInput, Field(discriminator="kind")]
+
+
 class ConformerTeacher(Spec):
     """The built-in teacher: a Conformer encoder in CAP12's shape, seeded and untrained.
 
@@ -75,7 +78,7 @@ class TFLiteTeacher(Spec):
     path: str = Field(min_length=1)
     dim: int = Field(ge=1)
     tensor: str = Field(min_length=1, description="name of the embedding tensor, which need not be an output")
-    input: Annotated[WaveformInput | LogMelInput, Field(discriminator="kind")] = WaveformInput()
+    input: TFLiteInput = WaveformInput()
 
 
 class LogMelBaseline(Spec):

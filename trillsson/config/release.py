@@ -1,21 +1,14 @@
-"""A release: one YAML file, from corpora to published versions. Unknown keys are refused.
+"""A release: from corpora to published versions."""
 
-An error names the file, the key, the value and what is allowed.
-"""
-
-import re
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from trillsson.config.base import Framing, Name, Positive, Spec, TaskName
-from trillsson.config.corpora import Corpus
+from trillsson.config.corpora import Corpus, CorpusSpec
 from trillsson.config.models import Embedding, Teacher
-from trillsson.errors import InputError
 
 RESERVED = ("teacher", "logmel")
 """What the teacher and the baseline are called; no student may be."""
@@ -91,17 +84,30 @@ class Resources(Spec):
     parallelism: int = Field(0, ge=0, description="corpora or students worked on at once; 0 is no limit")
 
 
-class Release(Spec):
+class Preparation(Spec):
+    """What `prepare` needs of a release: corpora, and where their audio goes."""
+
+    workdir: str = Field(min_length=1, description="folder or gs:// prefix of everything between the steps")
+    corpora: dict[Name, Corpus] = Field(min_length=1)
+    beam: tuple[str, ...] = Field((), description="Beam's options for the data jobs, such as --runner=FlinkRunner")
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> "Preparation":
+        _refuse_other_places({"workdir": self.workdir})
+        _refuse_other_places(
+            {f"corpora.{name}.path": one.path for name, one in self.corpora.items() if isinstance(one, CorpusSpec)}
+        )
+        return self
+
+
+class Release(Preparation):
     """One release: from corpora to published versions."""
 
     name: Name
-    workdir: str = Field(min_length=1, description="folder or gs:// prefix of everything between the steps")
     registry: str = Field(min_length=1, description="folder or gs:// prefix where versions are published")
     framing: Framing = Framing()
-    corpora: dict[Name, Corpus] = Field(min_length=1)
     teacher: Teacher
     embedding: Embedding = Embedding()
-    beam: tuple[str, ...] = Field((), description="Beam's options for the data jobs, such as --runner=FlinkRunner")
     students: dict[Name, Student] = Field(min_length=1)
     training: Training
     tasks: dict[TaskName, Task] = Field(min_length=1)
@@ -119,11 +125,7 @@ class Release(Spec):
         for corpus, count in Counter(self.training.corpora).items():
             if count > 1:
                 raise ValueError(f"training.corpora names {corpus!r} {count} times; name it once")
-        places = [("workdir", self.workdir), ("registry", self.registry)]
-        places += [(f"corpora.{name}.path", one.path) for name, one in self.corpora.items() if hasattr(one, "path")]
-        for key, path in places:
-            if path.startswith("~") or ("://" in path and not path.startswith("gs://")):
-                raise ValueError(f"{key} {path!r} is neither a folder nor gs://bucket/prefix; write it out")
+        _refuse_other_places({"registry": self.registry})
         for name in self.students:
             if name in RESERVED:
                 raise ValueError(
@@ -144,62 +146,7 @@ class Release(Spec):
         return self.training.model_copy(update=own)
 
 
-def load_release(path: Path) -> Release:
-    """Reads and validates a release config.
-
-    Raises:
-        InputError: the file is missing, is not YAML, or does not fit; names the file, the key and the value.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise InputError(f"cannot read config {path}: {reason}; name an existing YAML file") from error
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        where = re.sub(r"\s+", " ", str(error))
-        raise InputError(f"config {path} is not valid YAML: {where}") from error
-    except (ValueError, RecursionError) as error:  # A date that is none, a number of too many digits, deep nesting.
-        reason = re.sub(r"\s+", " ", str(error))
-        raise InputError(f"config {path} holds a value that cannot be read: {reason}; quote or mend it") from error
-    if not isinstance(raw, Mapping):
-        raise InputError(f"config {path} holds {type(raw).__name__}, not a mapping; see configs/quickstart.yaml")
-    return parse_release(raw, source=str(path))
-
-
-def parse_release(raw: Mapping[str, Any], *, source: str) -> Release:
-    """Validates a parsed config; `source` names it in errors.
-
-    Raises:
-        InputError: an unknown key, a wrong type or a value out of range.
-    """
-    try:
-        return Release.model_validate(raw)
-    except ValidationError as error:
-        # A misspelt key is also a missing one; the spelling is what has to be mended.
-        first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        key = ".".join(str(part) for part in first["loc"]) or "the config as a whole"
-        raise InputError(f"config {source}: {key}: {_reason(first)}{more}") from error
-
-
-def _reason(error: Mapping[str, Any]) -> str:
-    if error["type"] == "extra_forbidden":
-        return "unknown key; remove it or mend its spelling"
-    if error["type"] == "missing":
-        return "is required and missing"
-    if error["type"] == "union_tag_not_found":
-        return f"`kind` is required and missing{_kinds(str(error['loc'][0]), depth=len(error['loc']))}"
-    value = "" if isinstance(error["input"], Mapping) else f", got {error['input']!r}"
-    return f"{error['msg'].removeprefix('Value error, ')}{value}"
-
-
-def _kinds(key: str, *, depth: int) -> str:
-    """Says which kinds there are of what a key holds; nothing of what is further down."""
-    choices = {("corpora", 2): Corpus, ("teacher", 1): Teacher}.get((key, depth))
-    if choices is None:
-        return ""
-    union, *_ = get_args(choices)
-    kinds = [kind for spec in get_args(union) for kind in get_args(spec.model_fields["kind"].annotation)]
-    return f"; choose one of {', '.join(sorted(kinds))}"
+def _refuse_other_places(places: Mapping[str, str]) -> None:
+    for key, path in places.items():
+        if path.startswith("~") or ("://" in path and not path.startswith("gs://")) or "\0" in path:
+            raise ValueError(f"{key} {path!r} is neither a folder nor gs://bucket/prefix; write it out")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from trillsson.errors import InputError
+from trillsson.storage.explained import explain_os_errors
 from trillsson.storage.interface import HIDDEN
 
 
@@ -15,8 +16,8 @@ def walk(root: Path, prefix: str) -> Iterator[str]:
     At any moment only the names along one branch are in memory, and no file was asked for more than its kind.
 
     Raises:
-        InputError: a link leads nowhere, or to a folder that it lies in.
-        OSError: a folder cannot be read.
+        InputError: a link leads nowhere, or to a folder that it lies in; a folder may not be read.
+        TransientError: it cannot be read now.
     """
     folder = "/".join(PurePosixPath(prefix).parts)
     waiting = [f"{folder}/" if folder else ""]
@@ -30,21 +31,32 @@ def walk(root: Path, prefix: str) -> Iterator[str]:
 
 
 def _entries(root: Path, folder: str) -> Iterator[str]:
-    try:
-        opened = os.scandir(root / folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return
+    with explain_os_errors("list", root / folder):
+        try:
+            opened = os.scandir(root / folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return
     with opened as entries:
         for entry in entries:
-            if entry.is_dir():
-                if entry.is_symlink():
-                    _refuse_circle(Path(entry.path))
-                yield f"{folder}{entry.name}/"
-            elif entry.is_symlink() and not Path(entry.path).exists() and Path(entry.path).is_symlink():
-                what = f"cannot read {entry.path}: No such file or directory"
-                raise InputError(f"{what}; restore what it links to, or remove the link")
-            elif entry.is_file() and not entry.name.startswith(HIDDEN):
-                yield f"{folder}{entry.name}"
+            try:
+                name = _name(entry)
+            except OSError:
+                with explain_os_errors("read", entry.path):
+                    raise
+            if name:
+                yield f"{folder}{name}"
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    """Returns the name of a file, that of a folder with a slash, or nothing for what is neither."""
+    if entry.is_dir():
+        if entry.is_symlink():
+            _refuse_circle(Path(entry.path))
+        return f"{entry.name}/"
+    if entry.is_symlink() and not Path(entry.path).exists() and Path(entry.path).is_symlink():
+        what = f"cannot read {entry.path}: No such file or directory"
+        raise InputError(f"{what}; restore what it links to, or remove the link")
+    return entry.name if entry.is_file() and not entry.name.startswith(HIDDEN) else ""
 
 
 def _refuse_circle(link: Path) -> None:

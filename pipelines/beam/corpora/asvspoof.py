@@ -52,8 +52,9 @@ class ASVspoofReader(FileReader):
             files = {path.removeprefix(top): file for path, file in self._files(f"{top}{folder}").items()}
             audio = {path: file for path, file in files.items() if is_audio(path)}
             if not audio:
-                expected = f"{top}{folder}/flac/LA_<number>.flac"
-                raise wrong_layout(self._root, expected=expected, found=[f"{top}{path}" for path in files])
+                where = join(self._root, f"{top}{folder}")
+                found = [path.removeprefix(f"{folder}/") for path in files]
+                raise wrong_layout(where, expected="flac/LA_<number>.flac", found=found)
             wanted = {f"{folder}/flac/{name}.flac": name for name in named}
             for key in sorted(audio.keys() | wanted.keys()):
                 if key not in wanted:
@@ -89,7 +90,7 @@ class ASVspoofReader(FileReader):
                     labels = {"spoof": "spoof", "attack": attack}
                 case _:
                     expected = "expected as in 'LA_0079 LA_T_1271820 - A01 spoof'"
-                    raise InputError(f"{where} line {number} is {line!r}, {expected}; restore the file")
+                    raise InputError(f"{where} line {number} is {line[:80]!r}, {expected}; restore the file")
             if name in judged:
                 raise InputError(f"{where} line {number} names {name!r} a second time; restore the file")
             judged[name] = (speaker, labels, _cm(part))
@@ -102,8 +103,12 @@ class ASVspoofReader(FileReader):
             protocol = _ENROLMENT.format(part, sex)
             # The speakers of the train part are enrolled nowhere.
             text = None if part == "train" else read_text(self._root, f"{top}{protocol}")
-            for _, line in numbered(text or ""):
-                speaker, *names = line.replace(",", " ").split()
+            for number, line in numbered(text or ""):
+                speaker, *names = line.replace(",", " ").split() or ("",)
+                if not names or any(named.get(name, (speaker,))[0] != speaker for name in names):
+                    where = join(self._root, f"{top}{protocol}")
+                    what = f"is {line[:80]!r}, not a speaker and utterances that are no other's"
+                    raise InputError(f"{where} line {number} {what}; restore the file")
                 named.update((name, (speaker, NO_LABELS, protocol)) for name in names)
         return named
 

@@ -3,6 +3,7 @@
 import io
 import posixpath
 import re
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -28,7 +29,8 @@ ABOUT = About(
     "ontology.json or class_labels_indices.csv (optional: to select labels by name)",
 )
 
-_LINE = re.compile(r'([\w-]{11}), *([0-9]+(?:\.[0-9]+)?), *([0-9]+(?:\.[0-9]+)?), *"?(/[^"\s]+)"?\s*', re.ASCII)
+_SECONDS = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)"
+_LINE = re.compile(rf'([\w-]{{11}}), *{_SECONDS}, *{_SECONDS}, *"?(/[^"\s]+)"?\s*', re.ASCII)
 _STEM = re.compile(r"Y?([\w-]{11})(?:_([0-9]+(?:\.[0-9]+)?)(?:[_-][0-9]+(?:\.[0-9]+)?)?)?", re.ASCII)
 
 _AMBIGUOUS = "several segments of its video are listed: name files <id>_<start>, or set cut: false"
@@ -142,7 +144,7 @@ class AudioSetReader(FileReader):
 
 def _segments(data: bytes, where: str) -> Iterator[tuple[str, int, int, list[str]]]:
     """Yields id, start and end in milliseconds, and classes of each line of a list, and never holds all of them."""
-    for number, raw in enumerate(io.BytesIO(data), start=1):
+    for number, raw in enumerate(io.BytesIO(data.removeprefix(BOM_UTF8)), start=1):
         line = raw.decode("utf-8", "replace").strip()
         if not line or line.startswith("#"):
             continue

@@ -1,4 +1,4 @@
-"""What `trillsson corpora` prints: every corpus that can be read, how to get it, and its keys in a config."""
+"""What `trillsson corpora` prints: every corpus that a config can name, how to get it, and its keys there."""
 
 import json
 import textwrap
@@ -14,11 +14,14 @@ from tabulate import tabulate
 
 from pipelines.beam.corpora import READERS
 from pipelines.beam.corpora.reader import About
-from trillsson.config import Corpus
-from trillsson.config.corpora import CorpusSpec
+from trillsson.config import Corpus, Spec
 from trillsson.errors import InputError
 
+KINDS = sorted([*READERS, "generated"])
+"""All that a config can name: `generated` is made, then read as a folder."""
+
 _WIDTH = 110
+_COLUMNS = {"kind": 11, "corpus": 16, "size": 22, "licence": 18, "get": 44}
 _WORDS: Mapping[Any, str] = {str: "text", int: "whole number", float: "number", bool: "true or false", NoneType: "null"}
 _PLACEHOLDERS: Mapping[Any, Any] = {str: "CHANGE-ME", int: 1, float: 1.0, bool: True}
 
@@ -26,12 +29,11 @@ _PLACEHOLDERS: Mapping[Any, Any] = {str: "CHANGE-ME", int: 1, float: 1.0, bool: 
 def list_corpora() -> str:
     """Returns a table of every kind of corpus: what it is, how large, under which licence, and how to get it."""
     rows = []
-    for kind in sorted(READERS):
+    for kind in KINDS:
         about = about_of(kind)
-        rows.append([kind, about.name, about.size, about.licence, about.get])
-    table = tabulate(
-        rows, ["kind", "corpus", "size", "licence", "get"], disable_numparse=True, maxcolwidths=[None, 16, 22, 20, 36]
-    )
+        cells = (kind, about.name, about.size, about.licence, about.get)
+        rows.append([wrapped(cell, width) for cell, width in zip(cells, _COLUMNS.values(), strict=True)])
+    table = tabulate(rows, list(_COLUMNS), disable_numparse=True)
     return f"{table}\n\n`trillsson corpora KIND` shows the expected layout, every config key, and an example."
 
 
@@ -42,26 +44,26 @@ def describe(kind: str) -> str:
         InputError: there is no such kind.
     """
     about = about_of(kind)
-    facts = [["kind", kind], ["get", about.get], ["licence", about.licence], ["size", about.size]]
+    told = {"kind": kind, "get": about.get, "licence": about.licence, "size": about.size}
+    facts = [[name, wrapped(fact, _WIDTH - 10)] for name, fact in told.items()]
+    fields = spec_of(kind).model_fields
     keys = [
-        [name, words(field.annotation), default(field), field.description]
-        for name, field in spec_of(kind).model_fields.items()
+        [name, wrapped(words(field.annotation), 26), wrapped(default(field), 24), wrapped(field.description or "", 40)]
+        for name, field in fields.items()
         if name != "kind"
     ]
     return "\n".join(
         [
             about.name,
             "",
-            tabulate(facts, tablefmt="plain", disable_numparse=True, maxcolwidths=[None, _WIDTH - 10]),
+            tabulate(facts, tablefmt="plain", disable_numparse=True),
             "",
-            "layout below `path`",
+            "layout below `path`" if "path" in fields else "layout",
             textwrap.indent(about.layout, "    "),
             "",
-            tabulate(
-                keys, ["key", "value", "default", "meaning"], disable_numparse=True, maxcolwidths=[None, 26, 24, 40]
-            ),
+            tabulate(keys, ["key", "value", "default", "meaning"], disable_numparse=True),
             "",
-            "example",
+            f"example: what `trillsson prepare FILE --corpus {kind}` needs; of a release, see configs/quickstart.yaml",
             "",
             example(kind),
         ]
@@ -69,16 +71,17 @@ def describe(kind: str) -> str:
 
 
 def example(kind: str) -> str:
-    """Returns YAML with what a config must say of a corpus of one kind; the values are to be replaced by one's own.
+    """Returns YAML that `prepare` can read, with one corpus of a kind; the values are to be replaced by one's own.
 
-    Only required keys are in it, each with the first of its field's `examples`, or else a placeholder of its type.
+    Of the corpus, only required keys are in it, each with the first of its field's `examples`, or else a placeholder of
+    its type.
 
     Raises:
         InputError: there is no such kind.
     """
     fields = spec_of(kind).model_fields
     keys = {name: sample(name, kind, field) for name, field in fields.items() if field.is_required()}
-    text: str = yaml.safe_dump({"corpora": {kind: keys}}, sort_keys=False)
+    text: str = yaml.safe_dump({"workdir": "work", "corpora": {kind: keys}}, sort_keys=False)
     return text.rstrip()
 
 
@@ -88,24 +91,30 @@ def about_of(kind: str) -> About:
     Raises:
         InputError: there is no such kind.
     """
-    if kind not in READERS:
-        raise InputError(f"there is no corpus kind {kind!r}; choose one of {', '.join(sorted(READERS))}")
+    if kind not in KINDS:
+        raise InputError(f"there is no corpus kind {kind!r}; choose one of {', '.join(KINDS)}")
     about: About = import_module(f"pipelines.beam.corpora.{kind}").ABOUT
     return about
 
 
-def spec_of(kind: str) -> type[CorpusSpec]:
+def spec_of(kind: str) -> type[Spec]:
     """Returns the class of the specs of a kind.
 
     Raises:
         InputError: there is no such kind.
     """
-    about_of(kind)  # Raises for kinds that have a spec and no reader, too.
+    about_of(kind)  # Raises.
     union, *_ = get_args(Corpus)
-    specs: Mapping[str, type[CorpusSpec]] = {
+    specs: Mapping[str, type[Spec]] = {
         word: spec for spec in get_args(union) for word in get_args(spec.model_fields["kind"].annotation)
     }
     return specs[kind]
+
+
+def wrapped(text: str, width: int) -> str:
+    """Breaks the lines of a text between words only: an address that is longer than that stays whole."""
+    lines = text.splitlines()
+    return "\n".join(textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in lines)
 
 
 def words(annotation: Any) -> str:

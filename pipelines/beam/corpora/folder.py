@@ -4,9 +4,10 @@ import csv
 import io
 import json
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
+from unicodedata import normalize
 
 from pipelines.beam.corpora.reader import About, FileReader, Item, item_of, missing, unlisted
 from trillsson.audio import EXTENSIONS, is_audio
@@ -42,11 +43,12 @@ class FolderReader(FileReader):
         if not files:
             kinds = ", ".join(sorted(EXTENSIONS))
             hint = "" if self._spec.include == ("*",) else f" that matches include {', '.join(self._spec.include)}"
-            raise InputError(
-                f"corpus folder {self._root} does not exist, or holds no audio{hint}; give a folder with {kinds} files"
-            )
+            raise InputError(f"{self._root} holds no audio{hint}; give a folder with {kinds} files")
         table = self._spec.csv or self._spec.jsonl
-        rows = None if table is None else self._rows(table)
+        rows = None if table is None else self._rows(table, files)
+        if rows and files.keys().isdisjoint(rows):
+            names = f"{next(iter(rows))!r}; give paths below {self._root}, such as {next(iter(files))!r}"
+            raise InputError(f"{self._root}/{table} names none of the files that are there, but such as {names}")
         for path in sorted(files.keys() | (rows or {}).keys()):
             yield self._item(path, files.get(path), rows)
 
@@ -63,8 +65,8 @@ class FolderReader(FileReader):
             return unlisted(path, file, f"{table} has no row for it")
         return item_of(path, file, **_labels(rows[path], self._spec))
 
-    def _rows(self, table: str) -> Mapping[str, Row]:
-        """Maps each path that a table names, and that is wanted, to its row."""
+    def _rows(self, table: str, files: Collection[str]) -> Mapping[str, Row]:
+        """Maps each path that a table names, and that is wanted, to its row; spelt as the file is."""
         where = f"{self._root}/{table}"
         data = open_storage(self._root).read(table)
         key = "csv" if self._spec.csv else "jsonl"
@@ -79,12 +81,16 @@ class FolderReader(FileReader):
         for column in filter(None, [self._spec.speaker, self._spec.split, *(self._spec.labels or ())]):
             if numbered and column not in columns:
                 raise InputError(f"{where} has no column {column!r}; it has {', '.join(columns) or 'none'}")
+        # Of an accented letter there are two spellings, and who wrote the table may not have that of the file system.
+        spelt = {normalize("NFC", path): path for path in files if not path.isascii()}
         by_path: dict[str, Row] = {}
         for number, row in numbered:
             named = row[columns[0] if self._spec.csv else "path"].strip()
             if not named:
                 raise InputError(f"{where} line {number} names no file; give its path or remove the row")
             path = posixpath.normpath(named)
+            if path not in files:
+                path = spelt.get(normalize("NFC", path), path)
             if path in by_path:
                 raise InputError(f"{where} line {number} names {path!r} a second time; keep one row a file")
             by_path[path] = row
@@ -94,19 +100,24 @@ class FolderReader(FileReader):
 
 
 def _csv_rows(text: str, where: str) -> Iterator[tuple[int, Row]]:
-    reader = csv.DictReader(io.StringIO(text), strict=True, restkey="")
-    header = list(reader.fieldnames or ())
-    if header and not header[0]:
+    reader = csv.reader(io.StringIO(text, newline=None), strict=True)
+    rows = filter(None, reader)  # A blank line is an empty row.
+    header = [column.strip() for column in next(rows, [])]
+    if not header:
+        raise InputError(f"{where} has no header; name the columns in its first line, such as path,speaker")
+    if not header[0]:
         raise InputError(f"{where} has no name for its first column; a file's path comes first, such as path,speaker")
+    if len(header) == 1 and any(other in header[0] for other in ";\t|"):
+        raise InputError(f"{where} has one column, {header[0]!r}; separate columns by commas")
     for column in header:
         if not column or header.count(column) > 1:
             many = f"{header.count(column)} columns {column!r}" if column else "a column without a name"
             raise InputError(f"{where} has {many}; give each its own name")
-    for number, row in enumerate(reader, start=2):
-        if "" in row or None in row.values():
-            compared = "more" if "" in row else "fewer"
-            raise InputError(f"{where} line {number} has {compared} cells than the header; mend it")
-        yield number, row
+    for row in rows:
+        if (absent := len(header) - len(row)) != 0:
+            fix = f"add {',' * absent!r} for empty ones" if absent > 0 else "quote one that holds a comma"
+            raise InputError(f"{where} line {reader.line_num} has {len(row)} of {len(header)} cells; {fix}")
+        yield reader.line_num, dict(zip(header, row, strict=True))
 
 
 def _jsonl_rows(text: str, where: str) -> Iterator[tuple[int, Row]]:

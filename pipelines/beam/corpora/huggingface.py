@@ -96,7 +96,7 @@ class HuggingFaceReader:
 
     def _containers(self, files: Mapping[str, FileInfo]) -> Iterator[_Container]:
         """Yields the files that are there, and those that others announce."""
-        parquet = [path for path in files if path.endswith(".parquet")]
+        parquet = [path for path in files if _is_parquet(path)]
         yield from map(_parquet, parquet)
         yield from map(_parquet, _absent_parts(parquet))
         for path in files:
@@ -142,6 +142,7 @@ class HuggingFaceReader:
                     speaker=row.speaker,
                     split=split,
                     labels=row.labels,
+                    beside=beside.path if beside else "",
                     row=number,
                     reject=row.reject,
                     detail=row.detail,
@@ -183,8 +184,12 @@ def _json(storage: Storage, path: str) -> Any:
         raise InputError(f"{join(storage.uri, path)} is not JSON: {error}; get it again") from error
 
 
+def _is_parquet(path: str) -> bool:
+    return path.lower().endswith(".parquet")
+
+
 def _parquet(path: str) -> _Container:
-    folder, stem = posixpath.split(path.removesuffix(".parquet"))
+    folder, stem = posixpath.split(posixpath.splitext(path)[0])
     if part := _PART.fullmatch(stem):
         return _Container(path, part["split"], sure=True)
     if _NUMBERED.fullmatch(stem):  # As the Hub's own conversion has it: <config>/<split>/0000.parquet
@@ -196,7 +201,7 @@ def _absent_parts(paths: list[str]) -> Iterator[str]:
     """Yields the path of every part that the `-of-` of another announces and that is not there."""
     there: dict[tuple[str, str], set[int]] = {}
     for path in paths:
-        if part := _PART.fullmatch(path.removesuffix(".parquet")):
+        if part := _PART.fullmatch(posixpath.splitext(path)[0]):
             there.setdefault((part["split"], part["parts"]), set()).add(int(part["part"]))
     for (start, parts), numbers in there.items():
         absent = (number for number in range(int(parts)) if number not in numbers)
@@ -207,7 +212,7 @@ def _saved(state_path: str, files: Mapping[str, FileInfo], storage: Storage) -> 
     """Yields the Arrow files of a folder that `save_to_disk` made; nothing if the `state.json` is of another kind.
 
     Raises:
-        InputError: it is not JSON.
+        InputError: it is not JSON, or names what no file or split is called.
     """
     folder = posixpath.dirname(state_path)
     state = _json(storage, state_path)
@@ -219,5 +224,7 @@ def _saved(state_path: str, files: Mapping[str, FileInfo], storage: Storage) -> 
         word = posixpath.basename(folder)
     else:
         word = state.get("_split") or ""
+    if strange := [each for each in (*names, word) if not isinstance(each, str)]:
+        raise InputError(f"{join(storage.uri, state_path)} has {strange[0]!r} for a name; get it again")
     for name in names:
         yield _Container(posixpath.join(folder, name), word, sure=bool(word))

@@ -62,6 +62,8 @@ def choose_columns(spec: HuggingFaceCorpus, schema: "Schema", *, where: str) -> 
     for name in (audio, *about):
         if name not in schema.names:
             raise InputError(f"{where} has no column {name!r}; it has {', '.join(schema.names)}")
+        if schema.names.count(name) > 1:
+            raise InputError(f"{where} has {schema.names.count(name)} columns {name!r}; give each its own name")
     if not _is_audio(schema.field(audio).type):
         kind = schema.field(audio).type
         raise InputError(f"column {audio!r} of {where} is {kind}; name one of struct<bytes, path> or binary")

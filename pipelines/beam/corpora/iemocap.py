@@ -1,6 +1,7 @@
 """IEMOCAP as its authors publish it: five sessions, each with the turns cut out and their ratings by dialogue."""
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 
 from pipelines.beam.corpora.lists import numbered
@@ -84,14 +85,14 @@ class IEMOCAPReader(FileReader):
         """Adds to `rated` the path of each turn that a dialogue's ratings name, with what they say of it."""
         where = join(self._root, path)
         # Annotators' remarks are in whatever encoding they typed; what is read here is ASCII.
-        text = (open_storage(self._root).read(path) or b"").decode("latin-1")
+        text = (open_storage(self._root).read(path) or b"").removeprefix(BOM_UTF8).decode("latin-1")
         for number, line in numbered(text):
             if not line.startswith("["):  # the header, and lines of single annotators
                 continue
             match = _TURN.fullmatch(line)
             if match is None:
                 expected = "expected as in '[6.2901 - 8.2357] Ses01F_impro01_F000 neu [2.5000, 2.5000, 2.5000]'"
-                raise InputError(f"{where} line {number} is {line!r}, {expected}; restore the file")
+                raise InputError(f"{where} line {number} is {line[:80]!r}, {expected}; restore the file")
             name = match["name"]
             turn = f"Session{match['session']}/sentences/wav/{name.rpartition('_')[0]}/{name}.wav"
             if turn in rated:

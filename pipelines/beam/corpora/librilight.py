@@ -84,6 +84,7 @@ def _item(audio: FileInfo, beside: FileInfo | None) -> Item:
         speaker=speaker,
         split="train",
         labels={"speaker": speaker, "book": book},
+        beside=beside.path if beside else "",
         reject="" if beside else "missing_vad",
         detail="" if beside else f"{_beside(audio.path)} does not exist",
     )

@@ -62,7 +62,7 @@ def read_ontology(root: str, path: str) -> Ontology:
         classes = json.loads(text)
         names = {str(one["id"]): str(one["name"]) for one in classes}
         children = {str(one["id"]): tuple(map(str, one["child_ids"])) for one in classes}
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(
             f"{where} is no list of objects with id, name and child_ids: {error!r}; get it again"
         ) from error
@@ -76,15 +76,19 @@ def read_class_labels(root: str, path: str) -> Ontology:
         InputError: it does not exist, or has other columns.
     """
     where, text = _text(root, path, key="class_labels")
-    rows = csv.DictReader(io.StringIO(text), restval="")
     try:
-        listed = list(rows)
+        header, *rows = [row for row in csv.reader(io.StringIO(text, newline=None)) if row] or [[]]
     except csv.Error as error:  # Such as a cell of over 131,072 characters, where a quote was lost.
         raise InputError(f"{where} is not a CSV file: {error}; get it again") from error
-    if not {"mid", "display_name"} <= set(rows.fieldnames or ()):
-        has = ", ".join(rows.fieldnames or ()) or "none"
-        raise InputError(f"{where} has columns {has}, not index, mid, display_name; get it again")
-    return Ontology(where, {row["mid"]: row["display_name"] for row in listed}, {})
+    if not {"mid", "display_name"} <= set(header):
+        raise InputError(
+            f"{where} has columns {', '.join(header) or 'none'}, not index, mid, display_name; get it again"
+        )
+    at, named = header.index("mid"), header.index("display_name")
+    for row in rows:
+        if len(row) != len(header) or not (row[at] and row[named]):
+            raise InputError(f"{where} has a row {','.join(row)[:80]!r}, not an index, an id and a name; get it again")
+    return Ontology(where, {row[at]: row[named] for row in rows}, {})
 
 
 def _text(root: str, path: str, *, key: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from trillsson.decoding import Samples
 from trillsson.digests import SHORT, digest_of
 from trillsson.errors import InputError
-from trillsson.storage import FileInfo, open_storage
+from trillsson.storage import GCS_SCHEME, FileInfo, explain_os_errors, open_storage
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
@@ -24,6 +24,7 @@ class Item:
         size: bytes of that file, or its share of them where the file holds many; 0 where there is none.
         stamp: changes when the file does: its time of change, or its checksum on an object store. The stamps of what
             else decides the item, such as a file beside it, follow after a plus.
+        beside: another file that decides the item, where there is one; its stamp is the second of `stamp`.
         row: which recording of the file it is, where one file holds many.
         reject: why it cannot be read, where that is known already, such as `missing`; `detail` says more.
     """
@@ -35,13 +36,19 @@ class Item:
     speaker: str = ""
     split: str = ""
     labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
+    beside: str = ""
     row: int = 0
     reject: str = ""
     detail: str = ""
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """Paths of the files that decide the item, in the order of their stamps."""
+        return (self.path, self.beside) if self.beside else (self.path,)
+
+    @property
     def identity(self) -> str:
-        """Digest of all that is known of the item but for its stamp.
+        """Digest of all that is known of the item, but not of what its files hold.
 
         Raises:
             InputError: its key, path or labels are no text, as the name of a file that is not UTF-8.
@@ -171,9 +178,21 @@ def wrong_layout(where: str, *, expected: str, found: Sequence[str]) -> InputErr
     """Returns the error of a corpus that is not laid out as its reader expects.
 
     Args:
-        where: URI of the corpus.
+        where: URI of the corpus, or of the part of it that is meant.
         expected: what should have been there, such as `<speaker>/<book>/<name>.flac`.
-        found: paths that are there; a few are shown.
+        found: paths of all that is there; a few are shown.
     """
+    if not found:
+        return InputError(f"{where} {fault_of(where) or 'holds no files'}; expected {expected}")
     shown = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
-    return InputError(f"{where} is not laid out as expected: expected {expected}; found {shown or 'nothing'}")
+    return InputError(f"{where} is not laid out as expected: expected {expected}; found {shown}")
+
+
+def fault_of(where: str) -> str:
+    """Says why nothing lies below a local folder: it does not exist, or is no folder. Else, and of gs://, nothing."""
+    if where.startswith(GCS_SCHEME):
+        return ""
+    with explain_os_errors("read", where):
+        if not Path(where).exists():
+            return "does not exist"
+        return "" if Path(where).is_dir() else "is a file, not a folder"

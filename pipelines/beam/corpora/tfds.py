@@ -35,7 +35,7 @@ from trillsson.tfrecords import read_record, record_starts
 
 ABOUT = About(
     name="any audio data set of TensorFlow Datasets: crema_d, savee, speech_commands, voxceleb, voxforge, ...",
-    get="`tfds build <name>` (https://www.tensorflow.org/datasets/catalog/overview#audio); some want a manual download",
+    get="`tfds build <name>` (tensorflow.org/datasets/catalog); some want a manual download",
     licence="that of the data set; its catalogue page says which",
     size="savee 480 clips, crema_d 7,438, voxceleb 148,642; the catalogue page says for each",
     layout="<name>/[<config>/]<version>/dataset_info.json\n"

@@ -62,11 +62,13 @@ def choose_columns(spec: TfdsCorpus, features_json: Any, *, where: str) -> Colum
         InputError: the data set does not have what is wanted; says what it has.
     """
     tfds = library()
+    from google.protobuf.json_format import ParseError
+
     try:
         known = tfds.features.FeatureConnector.from_json(_object(features_json))
         if not isinstance(known, tfds.features.FeaturesDict):
             raise TypeError(f"it describes one {type(known).__name__}, not named features")
-    except (ImportError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ImportError, AttributeError, KeyError, TypeError, ValueError, ParseError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"features.json of {where} cannot be read: {reason}; prepare the data set anew") from error
     names = sorted(known)  # A protobuf map has no order of its own.

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.beam.corpora.tfds_features import library
+from trillsson.config.mistakes import explain
 from trillsson.errors import InputError
 
 Rows = Annotated[int, Field(ge=0)]
@@ -47,7 +48,7 @@ def parse_info(content: Any, *, where: str) -> Info:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"])) or "the whole"
-        raise InputError(f"{where}: {key}: {first['msg']}; prepare the data set anew") from error
+        raise InputError(f"{where}: {key}: {explain(first)}; prepare the data set anew") from error
 
 
 def split_files(info: Info, split: SplitInfo, *, where: str) -> Iterator[tuple[str, int]]:

@@ -1,7 +1,5 @@
 """VoxCeleb1 as its authors publish it: a folder a speaker, a folder a video, and a list of the splits."""
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping
 
@@ -93,7 +91,7 @@ class VoxCelebReader(FileReader):
             match = _LINE.fullmatch(line)
             if match is None:
                 expected = "expected as in '3 id10003/na8-QEFmj44/00003.wav'"
-                raise InputError(f"{where} line {number} is {line!r}, {expected}; restore the file")
+                raise InputError(f"{where} line {number} is {line[:80]!r}, {expected}; restore the file")
             if match[2] in splits:
                 raise InputError(f"{where} line {number} names {match[2]!r} a second time; restore the file")
             splits[match[2]] = SPLITS[match[1]]
@@ -104,8 +102,12 @@ class VoxCelebReader(FileReader):
         text = read_text(self._root, META)
         if text is None:
             return {}
-        rows = csv.reader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
-        header = [cell.strip() for cell in next(rows, [])]
+        rows = [
+            (number, [cell.strip() for cell in line.split("\t")])
+            for number, line in enumerate(text.splitlines(), start=1)
+            if line.strip()
+        ]
+        header = rows[0][1] if rows else []
         where = join(self._root, META)
         wanted = {"speaker": "VoxCeleb1 ID", "gender": "Gender", "nationality": "Nationality"}
         for column in wanted.values():
@@ -113,9 +115,11 @@ class VoxCelebReader(FileReader):
                 raise InputError(f"{where} has no column {column!r}; it has {', '.join(header) or 'none'}; restore it")
         at = {label: header.index(column) for label, column in wanted.items()}
         people: dict[str, Mapping[str, str]] = {}
-        for row in filter(None, rows):
+        for number, row in rows[1:]:
             if len(row) != len(header):
-                raise InputError(f"{where} line {rows.line_num} has {len(row)} cells, not {len(header)}; restore it")
-            labels = {label: value for label, number in at.items() if (value := row[number].strip())}
-            people[row[at["speaker"]].strip()] = labels
+                raise InputError(f"{where} line {number} has {len(row)} cells, not {len(header)}; restore it")
+            labels = {label: value for label, column in at.items() if (value := row[column])}
+            if (speaker := row[at["speaker"]]) in people:
+                raise InputError(f"{where} line {number} names {speaker!r} a second time; restore it")
+            people[speaker] = labels
         return people

@@ -1,5 +1,6 @@
 """The worker's side of prepare: segments become clips, and memory stays small however long a file is."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from pipelines.beam import prepare_shard
 from pipelines.beam.corpora.folder import FolderReader
 from pipelines.beam.corpora.reader import Item, Recording, Segments
 from pipelines.beam.plan import plan_shards
@@ -16,7 +18,7 @@ from pipelines.beam.prepare_shard import PrepareMaker
 from trillsson.config import FolderCorpus
 from trillsson.datasets import Shard, index_path
 from trillsson.decoding import Samples
-from trillsson.errors import TransientError
+from trillsson.errors import InputError, TransientError
 from trillsson.records import decode_index
 
 HOURS = 3
@@ -97,6 +99,16 @@ def test_segments_that_are_not_there_are_a_reject(reader: Cut, tmp_path: Path) -
     assert (reject.key, reject.reason) == ("c/a.wav#0", "no_segments")
     assert reject.detail == "none of its segments lies in its 1.000 s"
     assert (shard.summary.records, shard.summary.lost) == (0, 1)
+
+
+def test_a_file_that_may_not_be_read(reader: Cut, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(prepare_shard, "file_checksum", refuse)
+    message = rf"^cannot read {tmp_path}/audio/a\.wav: Permission denied; give another path or mend its rights$"
+    with pytest.raises(InputError, match=message):
+        make(reader, tmp_path)
 
 
 @pytest.mark.parametrize("change", ["touch", "unlink"])

@@ -127,6 +127,26 @@ except TransientError as error:
         with pytest.raises(InputError, match="links to a folder that it lies in; remove the link"):
             LocalStorage(tmp_path / "a").list()
 
+    def test_list_names_a_link_to_itself(self, tmp_path: Path) -> None:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a/b.wav").symlink_to("b.wav")
+        message = rf"^cannot read {tmp_path}/a/b\.wav: Too many levels of symbolic links; give another path or mend"
+        with pytest.raises(InputError, match=message):
+            LocalStorage(tmp_path).list()
+
+    def test_list_names_a_folder_that_may_not_be_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse_private(path: Path) -> object:
+            if path.name == "private":
+                raise PermissionError(errno.EACCES, "Permission denied")
+            return scan(path)
+
+        scan = os.scandir
+        (tmp_path / "a/private").mkdir(parents=True)
+        monkeypatch.setattr(os, "scandir", refuse_private)
+        message = rf"^cannot list {tmp_path}/a/private: Permission denied; give another path or mend its rights$"
+        with pytest.raises(InputError, match=message):
+            LocalStorage(tmp_path).list()
+
     def test_swap_does_not_overwrite_a_file_created_meanwhile(self, tmp_path: Path) -> None:
         class Slow(LocalStorage):
             def read_versioned(self, path: str) -> tuple[bytes, str] | None:

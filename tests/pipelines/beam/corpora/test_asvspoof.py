@@ -112,8 +112,8 @@ def test_another_layout(tmp_path: Path, lay_out: LayOut) -> None:
 def test_a_part_without_audio(tmp_path: Path, lay_out: LayOut) -> None:
     lay_out(tmp_path, *AUDIO[:2], *ENROLMENT, texts={**TEXTS, "ASVspoof2019_LA_eval/LICENSE.txt": "ODC-BY\n"})
     message = (
-        f"{tmp_path} is not laid out as expected: expected ASVspoof2019_LA_eval/flac/LA_<number>.flac; "
-        "found ASVspoof2019_LA_eval/LICENSE.txt"
+        f"{tmp_path}/ASVspoof2019_LA_eval is not laid out as expected: expected flac/LA_<number>.flac; "
+        "found LICENSE.txt"
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         items(tmp_path)
@@ -123,6 +123,15 @@ def test_a_part_without_protocol(published: Path) -> None:
     protocol = published / "LA" / f"{CM}.eval.trl.txt"
     protocol.unlink()
     with pytest.raises(InputError, match=f"^{re.escape(str(protocol))} does not exist; unpack LA.zip whole$"):
+        items(published)
+
+
+@pytest.mark.parametrize("line", [",", "LA_0070", "LA_0070 LA_D_7622198"])
+def test_enrolments_that_cannot_be_used(published: Path, line: str) -> None:
+    protocol = published / "LA" / f"{ASV}.dev.female.trn.txt"
+    protocol.write_text(f"LA_0069 LA_D_7622198,LA_D_9999999\n{line}\n")
+    message = f"{protocol} line 2 is '{line}', not a speaker and utterances that are no other's; restore the file"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         items(published)
 
 

@@ -227,6 +227,7 @@ def test_the_split_is_told_by_the_name_of_the_list(corpus: AudioSetCorpus) -> No
         ('--PJHxphWEs, 30.000, "/m/09x0r"', "'--PJHxphWEs, 30.000, \"/m/09x0r\"'"),
         ('--PJHxphWEs, 40.000, 40.000, "/m/09x0r"', "'--PJHxphWEs, 40.000, 40.000, \"/m/09x0r\"'"),
         ('--PJHxphWEs, nan, 40.000, "/m/09x0r"', "'--PJHxphWEs, nan, 40.000, \"/m/09x0r\"'"),
+        (f'--PJHxphWEs, 0, {"9" * 400}, "/m/09x0r"', f"'--PJHxphWEs, 0, {'9' * 64}'"),
         ('../x, 30.000, 40.000, "/m/09x0r"', "'../x, 30.000, 40.000, \"/m/09x0r\"'"),
     ],
 )
@@ -238,7 +239,14 @@ def test_a_line_that_is_no_segment(corpus: AudioSetCorpus, line: str, shown: str
     assert str(raised.value) == f"{corpus.path}/eval_segments.csv line 3 is {shown}, not {shape}; mend it"
 
 
-@pytest.mark.parametrize("line", ['--PJHxphWEs,30,40,"/m/09x0r"', '--PJHxphWEs, 30.000, 40.000, "/m/09x0r" \r'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        '--PJHxphWEs,30,40,"/m/09x0r"',
+        '\ufeff--PJHxphWEs,30,40,"/m/09x0r"',
+        '--PJHxphWEs, 30.000, 40.000, "/m/09x0r" \r',
+    ],
+)
 def test_lines_written_a_little_differently(corpus: AudioSetCorpus, line: str) -> None:
     (Path(corpus.path) / "eval_segments.csv").write_text(f"{line}\n")
     (Path(corpus.path) / "balanced_train_segments.csv").write_text("--4gqARaEJE,0.0,10.0,/m/0jbk\n")
@@ -284,8 +292,8 @@ def test_a_segment_listed_twice(corpus: AudioSetCorpus) -> None:
         ),
         (
             {"audio": "wav"},
-            r"/wav is not laid out as expected: expected audio of the listed segments as "
-            r"<YouTube id>.<ext> or Y<YouTube id>.<ext>, or <YouTube id>_<start>.<ext>; found nothing$",
+            r"/wav does not exist; expected audio of the listed segments as "
+            r"<YouTube id>.<ext> or Y<YouTube id>.<ext>, or <YouTube id>_<start>.<ext>$",
         ),
         (
             {"segments": ("eval_segments.csv",), "audio": "audio", "cut": False},
@@ -300,7 +308,8 @@ def test_options_that_do_not_fit(corpus: AudioSetCorpus, options: dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    "text", ["{}x", '[{"id": "/m/09x0r", "name": "Speech"}]', '["Speech"]', '{"/m/09x0r": "Speech"}', "7"]
+    "text",
+    ["{}x", "[" * 100_000, '[{"id": "/m/09x0r", "name": "Speech"}]', '["Speech"]', '{"/m/09x0r": "Speech"}', "7"],
 )
 def test_an_ontology_that_is_none(corpus: AudioSetCorpus, text: str) -> None:
     (Path(corpus.path) / "ontology.json").write_text(text)
@@ -330,8 +339,8 @@ def test_in_a_config(parse_corpus: Callable[..., CorpusSpec]) -> None:
             {"ontology": "a.json", "class_labels": "b.csv"},
             "ontology 'a.json' and class_labels 'b.csv' are both given; keep one",
         ),
-        ({"labels": []}, r"labels: Tuple should have at least 1 item"),
-        ({"segments": []}, r"segments: Tuple should have at least 1 item"),
+        ({"labels": []}, r"labels: give 1 or more, not \[\]$"),
+        ({"segments": []}, r"segments: give 1 or more, not \[\]$"),
     ],
 )
 def test_a_config_that_cannot_be(
@@ -339,6 +348,15 @@ def test_a_config_that_cannot_be(
 ) -> None:
     with pytest.raises(InputError, match=message):
         parse_corpus(kind="audioset", path="x", **options)
+
+
+@pytest.mark.parametrize("row", ["0,/m/09x0r", "0,,Speech", "0,/m/09x0r,", "0,/m/09x0r,Speech,human"])
+def test_a_row_of_class_labels_that_lacks_something(corpus: AudioSetCorpus, row: str) -> None:
+    path = Path(corpus.path) / "class_labels_indices.csv"
+    path.write_text(f"index,mid,display_name\n{row}\n")
+    message = f"^{path} has a row '{row}', not an index, an id and a name; get it again$"
+    with pytest.raises(InputError, match=message):
+        read(corpus.model_copy(update={"labels": ("Speech",), "class_labels": path.name}))
 
 
 def test_a_cell_of_class_labels_that_is_too_long(corpus: AudioSetCorpus) -> None:

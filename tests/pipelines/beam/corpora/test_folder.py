@@ -134,17 +134,36 @@ def test_two_tables_are_refused(tones: FolderCorpus) -> None:
         FolderCorpus(kind="folder", path=tones.path, csv="a.csv", jsonl="b.jsonl")
 
 
-@pytest.mark.parametrize("name", ["missing", "empty"])
-def test_a_folder_without_audio(tmp_path: Path, name: str) -> None:
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty/readme.txt").touch()
-    with pytest.raises(InputError, match=rf"^corpus folder .*/{name} does not exist, or holds no audio; give a folder"):
-        items_of(FolderCorpus(kind="folder", path=str(tmp_path / name)))
+def test_a_folder_without_audio(tmp_path: Path) -> None:
+    (tmp_path / "readme.txt").touch()
+    with pytest.raises(InputError, match=rf"^{tmp_path} holds no audio; give a folder with \.aif, .* files$"):
+        items_of(FolderCorpus(kind="folder", path=str(tmp_path)))
 
 
 def test_patterns_that_nothing_matches(tones: FolderCorpus) -> None:
     with pytest.raises(InputError, match=r"holds no audio that matches include \*\.mp3; give a folder with \.aif, "):
         items_of(tones, include=("*.mp3",))
+
+
+NFC, NFD = "é.wav", "e\u0301.wav"
+
+
+@pytest.mark.parametrize(("there", "written"), [(NFC, NFD), (NFD, NFC)])
+def test_a_row_may_spell_an_accent_otherwise(tones: FolderCorpus, edit_csv: EditCsv, there: str, written: str) -> None:
+    (Path(tones.path) / "ann/00.wav").rename(Path(tones.path) / there)
+    edit_csv(lambda rows: rows[0].update(path=written))
+    (one,) = items_of(tones, include=(there,))
+    assert one == item(tones, there, speaker="ann", split="train", labels=ANN)
+
+
+def test_files_whose_names_differ_by_the_spelling_of_an_accent(tones: FolderCorpus, edit_csv: EditCsv) -> None:
+    for name in (NFC, NFD):
+        (Path(tones.path) / name).touch()
+    edit_csv(lambda rows: rows.extend([{**rows[0], "path": NFC, "pitch": "c"}, {**rows[0], "path": NFD, "pitch": "d"}]))
+    assert {each.key: each.labels["pitch"] for each in items_of(tones, include=(NFC, NFD))} == {NFC: "c", NFD: "d"}
+    (Path(tones.path) / NFD).unlink()
+    with pytest.raises(InputError, match=f"labels.csv line 27 names '{NFC}' a second time; keep one row a file$"):
+        items_of(tones)
 
 
 def test_a_row_without_a_file_is_a_reject(tones: FolderCorpus, edit_csv: EditCsv) -> None:
@@ -224,16 +243,44 @@ def test_a_table_that_is_no_text(tones: FolderCorpus) -> None:
         items_of(tones)
 
 
-def test_a_row_with_too_many_cells(tones: FolderCorpus) -> None:
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("ann/98.wav", "has 1 of 4 cells; add ',,,' for empty ones"),
+        ("ann/98.wav,ann", "has 2 of 4 cells; add ',,' for empty ones"),
+        ("ann/98.wav,a,b,c,d,e", "has 6 of 4 cells; quote one that holds a comma"),
+    ],
+)
+def test_a_row_with_too_few_cells_or_too_many(tones: FolderCorpus, row: str, message: str) -> None:
     with (Path(tones.path) / "labels.csv").open("a") as file:
-        file.write("ann/98.wav,a,b,c,d,e\n")
-    with pytest.raises(InputError, match="line 26 has more cells than the header"):
+        file.write(f'\n\nann/97.wav,"two\nlines",train,low\n{row}\n')
+    with pytest.raises(InputError, match=rf"^{tones.path}/labels\.csv line 30 {message}$"):
+        items_of(tones)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_any_ends_of_lines_and_blanks(tones: FolderCorpus, end: str) -> None:
+    lines = ["", "path, speaker ,split", "", ' ann/00.wav,"ann\n1", train', ""]
+    (Path(tones.path) / "labels.csv").write_bytes(b"\xef\xbb\xbf" + end.join(lines).encode())
+    (one,) = items_of(tones, include=("ann/00.wav",))
+    assert (one.speaker, one.split, one.labels) == ("ann\n1", "train", {"speaker": "ann\n1", "split": "train"})
+
+
+@pytest.mark.parametrize("path", ["tones/ann/00.wav", "/data/ann/00.wav", "ann"])
+def test_a_table_that_names_no_file_that_is_there(tones: FolderCorpus, path: str) -> None:
+    (Path(tones.path) / "labels.csv").write_text(f"path,speaker,split\n{path},ann,train\n")
+    message = (
+        f"labels.csv names none of the files that are there, but such as '{path}'; give paths below {tones.path}, "
+    )
+    with pytest.raises(InputError, match=f"^{tones.path}/{message}such as 'ann/00.wav'$"):
         items_of(tones)
 
 
 @pytest.mark.parametrize(
     ("header", "message"),
     [
+        ("path;e", r"has one column, 'path;e'; separate columns by commas"),
+        ("path\te", r"has one column, 'path\\te'; separate columns by commas"),
         (",path,e", "has no name for its first column; a file's path comes first, such as path,speaker"),
         ("path,,e", "has a column without a name; give each its own name"),
         ("path,e,e", "has 2 columns 'e'; give each its own name"),
@@ -256,6 +303,13 @@ def test_a_cell_that_is_too_long(tones: FolderCorpus) -> None:
 def test_ends_of_lines_of_other_kinds_stay_in_a_string(table: Callable[..., FolderCorpus]) -> None:
     corpus = table('{"path": "bob/01.flac", "text": "one\u2028two\x85three"}\r')
     assert items_of(corpus)[1].labels == {"text": "one\u2028two\x85three"}
+
+
+def test_a_table_without_a_header(tones: FolderCorpus) -> None:
+    (Path(tones.path) / "labels.csv").write_text("\n\n")
+    message = r"labels\.csv has no header; name the columns in its first line, such as path,speaker$"
+    with pytest.raises(InputError, match=message):
+        items_of(tones)
 
 
 def test_a_table_without_rows(tones: FolderCorpus) -> None:

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -252,6 +253,7 @@ def test_a_file_that_a_row_names_is_in_its_stamp(tmp_path: Path) -> None:
     reader = reader_of(tmp_path)
     after = list(reader.items())
     assert [item.stamp for item in after] == [own, f"{own}+1234567890"]
+    assert [item.files for item in after] == [("data/train.parquet",), ("data/train.parquet", "1.wav")]
     assert reader.open(after[1], tmp_path).audio == tmp_path / "1.wav"
 
 
@@ -372,6 +374,22 @@ def test_no_audio_or_too_much(tmp_path: Path, columns: Mapping[str, Any], found:
         items_of(tmp_path)
 
 
+def test_columns_of_one_name(tmp_path: Path) -> None:
+    table = pa.table([pa.array([row(0)["audio"]], AUDIO), pa.array([1]), pa.array([2])], names=["audio", "x", "x"])
+    pq.write_table(table, tmp_path / "train.parquet")
+    with pytest.raises(InputError, match=rf"^{tmp_path}/train\.parquet has 2 columns 'x'; give each its own name$"):
+        items_of(tmp_path)
+    assert len(items_of(tmp_path, labels=())) == 1
+
+
+def test_an_extension_in_capitals(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-00000-of-00002.PARQUET", [row(0)])
+    assert [(item.key, item.split, item.reject) for item in items_of(tmp_path)] == [
+        ("train-00000-of-00002.PARQUET/000000", "train", ""),
+        ("train-00001-of-00002.parquet", "train", "missing"),
+    ]
+
+
 def test_another_layout(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     for name in ("state.json", "data/a.arrow", "data/b.wav", "data/c.wav"):
@@ -411,6 +429,16 @@ def test_a_state_that_is_cut(tmp_path: Path, text: str) -> None:
     save_to_disk(tmp_path / "test", [[row(1)]])
     (tmp_path / "test/state.json").write_text(text)
     with pytest.raises(InputError, match=f"^{tmp_path}/test/state.json is not JSON: .*; get it again$"):
+        items_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"), [({"_data_files": [{"filename": 5}]}, "5"), ({"_split": ["train"]}, "['train']")]
+)
+def test_a_state_with_a_name_that_is_none(tmp_path: Path, changes: Mapping[str, Any], shown: str) -> None:
+    save_to_disk(tmp_path / "train", [[row(0)]], **changes)
+    message = f"{tmp_path}/train/state.json has {shown} for a name; get it again"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         items_of(tmp_path)
 
 

@@ -163,6 +163,14 @@ def test_a_session_that_is_not_there(published: Path, options: dict[str, Any], k
         items(published, **options)
 
 
+def test_ratings_with_a_byte_order_mark_before_the_first_turn(published: Path) -> None:
+    path = published / evaluation("Ses05F_impro04")
+    header, _, turns = path.read_bytes().split(b"\n", 2)
+    assert header.startswith(b"%")
+    path.write_bytes(b"\xef\xbb\xbf" + turns.replace(b"\n", b"\r\n"))
+    assert not [item for item in items(published) if item.reject]
+
+
 @pytest.mark.parametrize(
     ("line", "what"),
     [
@@ -200,7 +208,7 @@ def test_ratings_that_cannot_be_used(published: Path, line: str, what: str) -> N
             "session 5 is in validation_sessions and in test_sessions; keep one",
         ),
         ({"emotions": ["joy"]}, r"emotions.0: .*'joy'"),
-        ({"test_sessions": [6]}, r"test_sessions.0: .*less than or equal to 5, got 6"),
+        ({"test_sessions": [6]}, r"test_sessions.0: give at most 5, not 6$"),
     ],
 )
 def test_options_that_contradict(options: dict[str, Any], message: str) -> None:

@@ -174,13 +174,34 @@ def test_another_layout(tmp_path: Path, lay_out: LayOut) -> None:
             {"iden_split.txt": IDEN_SPLIT, "vox1_meta.csv": META + "id10004\tx\n"},
             "vox1_meta.csv line 5 has 2 cells, not 5; restore it",
         ),
+        (
+            {"iden_split.txt": IDEN_SPLIT, "vox1_meta.csv": f"\n{META}id10001\tA\tf\tUSA\tdev\n"},
+            "vox1_meta.csv line 6 names 'id10001' a second time; restore it",
+        ),
+        (
+            {"iden_split.txt": f"1 {'x' * 99}\n"},
+            f"iden_split.txt line 1 is '1 {'x' * 78}', "
+            "expected as in '3 id10003/na8-QEFmj44/00003.wav'; restore the file",
+        ),
     ],
-    ids=["no split file", "no split", "twice", "another table", "a short row"],
+    ids=["no split file", "no split", "twice", "another table", "a short row", "a speaker twice", "a long line"],
 )
 def test_lists_that_cannot_be_used(tmp_path: Path, lay_out: LayOut, texts: dict[str, str], message: str) -> None:
     lay_out(tmp_path, f"wav/{DEV[0]}", texts=texts)
     with pytest.raises(InputError, match=f"^{re.escape(f'{tmp_path}/{message}')}$"):
         items(tmp_path)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lists_with_any_ends_of_lines(tmp_path: Path, lay_out: LayOut, end: str) -> None:
+    lay_out(tmp_path, *(f"wav/{name}" for name in LISTED))
+    header, *speakers = META.splitlines()
+    meta = end.join([header, *speakers, f"id10999\t{'x' * 200_000}\tf\tUSA\tdev", ""])
+    for name, text in (("iden_split.txt", IDEN_SPLIT.replace("\n", end)), ("vox1_meta.csv", meta)):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+    found = items(tmp_path)
+    assert [(item.key, item.reject) for item in found] == [(name, "") for name in LISTED]
+    assert found[0].labels == TVEIT
 
 
 def test_a_list_that_is_no_text(tmp_path: Path, lay_out: LayOut) -> None:
