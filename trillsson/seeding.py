@@ -1,4 +1,4 @@
-"""Seeds for Keras models that leave the process's own random state alone."""
+"""Seeds for Keras models that leave the process's own random state alone, and are left alone by it."""
 
 import random
 from collections.abc import Iterator
@@ -10,11 +10,14 @@ def seeded(seed: int) -> Iterator[None]:
     """Within the block, newly made Keras layers draw initial weights and dropout masks from `seed`.
 
     Keras takes the seed of an initialiser that names none from Python's `random` when the layer is made
-    (`keras/src/random/seed_generator.py`); so, unlike `keras.utils.set_random_seed`, this can put back what it found.
+    (`keras/src/random/seed_generator.py`). Seeding that, as `keras.utils.set_random_seed` does, is not enough: any
+    thread may draw from it meanwhile, as Google's client does before it tries again.
     """
-    state = random.getstate()
-    random.seed(seed)
+    from keras.src.random import seed_generator
+
+    usual = seed_generator.python_random
+    seed_generator.python_random = random.Random(seed)  # noqa: S311  # weights, not secrets
     try:
         yield
     finally:
-        random.setstate(state)
+        seed_generator.python_random = usual

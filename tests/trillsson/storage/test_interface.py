@@ -209,10 +209,6 @@ class TestContract:
             use(storage, path)
         assert str(caught.value) == f"path {path!r} leaves {storage.uri}; give a path below it"
 
-    def test_no_path_holds_a_nul(self, storage: Storage) -> None:
-        with pytest.raises(InputError, match=r"^path 'a\\x00b' holds a NUL, which no file's name can; give another$"):
-            storage.read("a\0b")
-
     def test_behaves_as_a_dictionary(self, uri: str) -> None:
         """Any sequence of operations answers as a plain dictionary would."""
         runs = iter(range(1_000))
