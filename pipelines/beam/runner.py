@@ -8,18 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pipelines.beam.options import parse_options, refused
 from trillsson import errors
-from trillsson.errors import InputError, TransientError, TrillssonError
+from trillsson.errors import TransientError, TrillssonError
 
 if TYPE_CHECKING:
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
 
-_LOCAL_RUNNER = "--runner=FnApiRunner"
-"""What the job runs on if the options name no runner. `DirectRunner` means the same: Beam's own runner of that name
-would first try to download another one."""
-
-_LOCAL_NAMES = ("FnApiRunner", "DirectRunner", "SwitchingDirectRunner")
+_INVALID = "Pipeline has validations errors: "
 _INTERRUPT_SECONDS = 1.0
 _LOST = "Worker subprocess exited with return code"
 _RAISED = re.compile(r"(?:trillsson\.errors\.)?\b(InputError|IntegrityError|GateError|TransientError): (.+)")
@@ -34,60 +30,26 @@ def run_pipeline(build: "Callable[[beam.Pipeline], object]", options: Sequence[s
         options: Beam's own command-line options, such as `--runner=FlinkRunner`; without a runner, this machine.
 
     Raises:
-        InputError: the runner is unknown or one that loses data, or an option is unknown.
+        InputError: the runner is unknown or one that loses data, or an option cannot be used.
         TransientError: a worker process of the local runner was killed.
         TrillssonError: whatever a worker raised.
     """
     import apache_beam as beam
+    from apache_beam.options.pipeline_options import StandardOptions
 
-    parsed = _parse(options)
+    parsed = parse_options(options)
     try:
         with _lost_workers_told(), beam.Pipeline(options=parsed) as pipeline:
             build(pipeline)
     except TrillssonError as error:
         raise _without_step(error) from error
     except Exception as error:
-        if ours := _worker_error(str(error)):
+        text = str(error)
+        if text.startswith(_INVALID):
+            raise refused(parsed.view_as(StandardOptions).runner, [text.removeprefix(_INVALID)]) from error
+        if ours := _worker_error(text):
             raise ours from error
         raise
-
-
-def refuse_elsewhere(options: Sequence[str], step: str) -> None:
-    """Refuses options that name a runner which is not on this machine.
-
-    Raises:
-        InputError: they do.
-    """
-    for option in options:
-        name, _, runner = option.partition("=")
-        if name == "--runner" and runner not in _LOCAL_NAMES:
-            raise InputError(f"{step} runs on this machine only, not on {runner}; leave out {option}")
-
-
-def _parse(options: Sequence[str]) -> "PipelineOptions":
-    """Parses Beam's options. Beam warns of one that it does not know and goes on without it; here that is an error."""
-    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-    from apache_beam.runners.runner import create_runner
-
-    if stray := [option for option in options if not option.startswith("--")]:
-        raise InputError(f"Beam option {stray[0]!r} is none; write --name=value, such as --direct_num_workers=2")
-    parsed = PipelineOptions([_LOCAL_RUNNER, *options])
-    standard = parsed.view_as(StandardOptions)
-    runner = str(standard.runner)
-    if "Dask" in runner:
-        raise InputError("Beam's DaskRunner loses data silently; choose FnApiRunner, FlinkRunner or DataflowRunner")
-    if runner in _LOCAL_NAMES:
-        standard.runner = _LOCAL_NAMES[0]
-        # Runners elsewhere have options of their own, which only they know.
-        unknown = parsed.get_all_options(retain_unknown_options=True).keys() - parsed.get_all_options().keys()
-        if unknown:
-            raise InputError(f"Beam option --{min(unknown)} is unknown; mend its spelling or leave it out")
-    try:
-        create_runner(str(standard.runner))
-    except (ValueError, ImportError, AttributeError) as error:
-        known = "FnApiRunner, FlinkRunner, SparkRunner or DataflowRunner"
-        raise InputError(f"Beam has no runner {runner!r}; choose {known}") from error
-    return parsed
 
 
 @contextmanager

@@ -214,6 +214,22 @@ def test_a_failing_step_of_a_run_ends_on_its_one_line(make_release: MakeRelease,
     assert line.startswith("trillsson: corpus 'tones': 1 of 24 items were rejected")
 
 
+def test_a_jobs_options_are_looked_at_though_all_is_made_and_without_any_beam_is_not_loaded(
+    make_release: MakeRelease,
+) -> None:
+    config, _ = make_release()
+    prepare = ["prepare", str(config), "--corpus", "tones"]
+    made = run(*prepare)
+    script = "import sys; from pipelines.cli import main; main(sys.argv[1:], standalone_mode=False); "
+    script += "print('apache_beam' in sys.modules)"
+    again = subprocess.run([sys.executable, "-c", script, *prepare], capture_output=True, text=True, check=True)
+    assert again.stdout == f"{made.stdout}False\n"
+    refused = run(*prepare, "--", "--direct_num_workers", "2")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    message = "Beam option --direct_num_workers is apart from its value; write --direct_num_workers=2"
+    assert refused.stderr == f"trillsson: {message}\n"
+
+
 def test_killed_half_way_and_run_again(make_release: MakeRelease) -> None:
     config, release = make_release()
     with subprocess.Popen([*COMMAND, "run", str(config)], stdout=subprocess.PIPE, text=True) as process:
