@@ -31,7 +31,8 @@ def main() -> None:
     It makes nothing twice: run it again after a failure, or every week.
 
     The steps of a release are commands of their own. They take the config, and the URIs that earlier steps printed.
-    Exit status: 0 done, 2 your input, 3 damaged data, 4 not good enough to publish, 75 try again later.
+    Exit status: 0 done, 2 your input, 3 damaged data, 4 not good enough to publish, 75 try again later, 130 and 143
+    interrupted.
     """  # noqa: D301  # the backslash is click's mark for a paragraph that is not to be wrapped
 
 

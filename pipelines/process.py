@@ -4,7 +4,9 @@ import errno
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,8 @@ from trillsson.errors import InputError, TransientError, TrillssonError
 
 ERROR_FILE = "TRILLSSON_ERROR_FILE"
 """Environment variable: where a step leaves its error for the launcher, whom KFP does not tell the cause."""
+
+INTERRUPTED = "interrupted; run again to go on: what is done is kept"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,25 +45,51 @@ def as_task(step: Callable[P, R]) -> Callable[P, R]:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turns our own errors, and a full disk, into one line on standard error and an exit status.
+    """Turns our own errors, a full disk, and an interrupt into one line on standard error and an exit status.
 
     Any other is a bug and stays.
     """
     try:
-        try:
-            yield
-        except ModuleNotFoundError as error:
-            raise InputError(f"{error.name} is not installed; pip install 'trillsson[pipelines]'") from error
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise TransientError(f"{error.filename or 'a disk'} is full; free some space and run again") from error
+        with _sigterm_interrupts():
+            try:
+                yield
+            except ModuleNotFoundError as error:
+                raise InputError(f"{error.name} is not installed; pip install 'trillsson[pipelines]'") from error
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise TransientError(f"{error.filename or 'a disk'} is full; free some space and run again") from error
     except TrillssonError as error:
         if path := os.environ.get(ERROR_FILE):
             record = {"error": type(error).__name__, "message": str(error)}
             Path(path).write_text(json.dumps(record), encoding="utf-8")
         sys.stderr.write(f"trillsson: {error}\n")
         raise SystemExit(error.exit_status) from error
+    except KeyboardInterrupt as error:
+        if threading.current_thread() is threading.main_thread():
+            # Threads may still be at work: a second Ctrl-C ends them, and nobody wants to hear of their errors.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            logging.disable()
+        after = "\n" if sys.stderr.isatty() else ""  # a terminal has written ^C there
+        sys.stderr.write(f"{after}trillsson: {INTERRUPTED}\n")
+        raise SystemExit(128 + (error.args or (signal.SIGINT,))[0]) from error
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Lets SIGTERM interrupt this process as Ctrl-C does, so that it cleans up."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def interrupt(signum: int, *_: object) -> None:
+        raise KeyboardInterrupt(signum)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def read_error(path: Path) -> TrillssonError | None:

@@ -41,7 +41,7 @@ def prepare(release: str, corpus: str, *, rehash: bool = False, beam: Sequence[s
         release: the release, or what of it is needed here, the JSON of a `Preparation`.
         corpus: name of the corpus.
         rehash: find changed files by their bytes, not by their size and time.
-        beam: further options of Beam's, after those of the config.
+        beam: further options of Beam's; one that the config names too takes its place.
     """
     from pipelines.beam import prepare as step
 
@@ -54,7 +54,7 @@ def prepare(release: str, corpus: str, *, rehash: bool = False, beam: Sequence[s
             name=corpus,
             corpus=_readable(spec, config),
             workdir=config.workdir,
-            beam_options=(*config.beam, *beam),
+            beam_options=_beam_options(config.beam, beam),
             rehash=rehash,
         )
     )
@@ -70,7 +70,7 @@ def embed(
         model: `teacher`, `logmel` or a student; all but the teacher embed only what tasks ask for.
         audio: manifests of audio datasets.
         bundle: the student's bundle.
-        beam: further options of Beam's, after those of the config.
+        beam: further options of Beam's; one that the config names too takes its place.
     """
     from pipelines.beam import embed as step
 
@@ -83,7 +83,7 @@ def embed(
         embedding=config.embedding,
         workdir=config.workdir,
         name=model,
-        beam_options=(*config.beam, *beam),
+        beam_options=_beam_options(config.beam, beam),
     )
     return wanted, list(step.run(spec))
 
@@ -244,6 +244,12 @@ def publish(release: str, results: Sequence[str], *, bundles: Sequence[str]) -> 
 
     config = read_release(release)
     return list(step.run(step.PublishSpec(release=config, results=tuple(results), bundles=tuple(bundles))))
+
+
+def _beam_options(configured: Sequence[str], beam: Sequence[str]) -> tuple[str, ...]:
+    """Joins the config's options of Beam's with those given now, which win."""
+    given = {option.partition("=")[0] for option in beam}
+    return (*(option for option in configured if option.partition("=")[0] not in given), *beam)
 
 
 def _task_audio(config: Release, audio: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from pipelines.beam.embed_shard import BATCH_TOLERANCE, EmbedHow, EmbedMaker, EmbedTicket
+from pipelines.beam.options import check_options
 from pipelines.beam.shards import Work, made_shards, make_shards, missing_shards, read_entries
 from trillsson.config import EmbedderSpec, Embedding, Framing, Spec
 from trillsson.datasets import Dataset, Shard, commit_dataset, embedding_identity, open_dataset, shard_id
@@ -40,6 +41,7 @@ def run(spec: EmbedSpec) -> tuple[str, ...]:
             window in another batch, or rejected more clips than `max_reject_fraction` allows.
         IntegrityError: an audio shard does not match its manifest.
     """
+    check_options(spec.beam_options)
     mark = fingerprint(spec.embedder)
     return tuple(_embed_dataset(open_dataset(uri, "audio"), spec, mark=mark) for uri in spec.audio)
 

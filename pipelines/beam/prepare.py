@@ -12,6 +12,7 @@ from pydantic import Field, SerializeAsAny
 
 from pipelines.beam.corpora import open_reader
 from pipelines.beam.corpora.reader import Item, Reader, fault_of
+from pipelines.beam.options import check_options
 from pipelines.beam.plan import (
     PlannedShard,
     discard_plan,
@@ -51,6 +52,7 @@ def run(spec: PrepareSpec) -> str:
         InputError: the corpus cannot be read, or more of it was rejected than `max_reject_fraction` allows.
         TransientError: a write failed, or the corpus changed meanwhile; what is done is kept.
     """
+    check_options(spec.beam_options)
     storage = open_storage(join(open_storage(spec.workdir).uri, "audio", spec.name))
     reader = open_reader(spec.corpus)
     items = _listed(spec, reader)

@@ -1,29 +1,17 @@
 """Runs a Beam pipeline on whatever runner the options name, and gives its errors back as our own."""
 
-import contextlib
-import re
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from trillsson import errors
-from trillsson.errors import InputError, TransientError, TrillssonError
+from pipelines.beam.options import LOCAL_RUNNER, parse_options, refused
+from pipelines.beam.worker_errors import without_step, worker_error
+from trillsson.errors import TrillssonError
 
 if TYPE_CHECKING:
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
 
-_LOCAL_RUNNER = "--runner=FnApiRunner"
-"""What the job runs on if the options name no runner. `DirectRunner` means the same: Beam's own runner of that name
-would first try to download another one."""
-
-_LOCAL_NAMES = ("FnApiRunner", "DirectRunner", "SwitchingDirectRunner")
-_INTERRUPT_SECONDS = 1.0
-_LOST = "Worker subprocess exited with return code"
-_RAISED = re.compile(r"(?:trillsson\.errors\.)?\b(InputError|IntegrityError|GateError|TransientError): (.+)")
-_STEP = re.compile(r" \[while running '[^']*'\]?.*$", re.DOTALL)
+_INVALID = "Pipeline has validations errors: "
 
 
 def run_pipeline(build: "Callable[[beam.Pipeline], object]", options: Sequence[str]) -> None:
@@ -34,128 +22,34 @@ def run_pipeline(build: "Callable[[beam.Pipeline], object]", options: Sequence[s
         options: Beam's own command-line options, such as `--runner=FlinkRunner`; without a runner, this machine.
 
     Raises:
-        InputError: the runner is unknown or one that loses data, or an option is unknown.
+        InputError: the runner is unknown or one that loses data, or an option cannot be used.
         TransientError: a worker process of the local runner was killed.
         TrillssonError: whatever a worker raised.
+        KeyboardInterrupt: SIGINT or SIGTERM came.
     """
     import apache_beam as beam
+    from apache_beam.options.pipeline_options import StandardOptions
 
-    parsed = _parse(options)
-    try:
-        with _lost_workers_told(), beam.Pipeline(options=parsed) as pipeline:
-            build(pipeline)
-    except TrillssonError as error:
-        raise _without_step(error) from error
-    except Exception as error:
-        if ours := _worker_error(str(error)):
-            raise ours from error
-        raise
+    from pipelines.beam.ending import local_job
+    from pipelines.beam.processes import LocalRunner
 
-
-def refuse_elsewhere(options: Sequence[str], step: str) -> None:
-    """Refuses options that name a runner which is not on this machine.
-
-    Raises:
-        InputError: they do.
-    """
-    for option in options:
-        name, _, runner = option.partition("=")
-        if name == "--runner" and runner not in _LOCAL_NAMES:
-            raise InputError(f"{step} runs on this machine only, not on {runner}; leave out {option}")
-
-
-def _parse(options: Sequence[str]) -> "PipelineOptions":
-    """Parses Beam's options. Beam warns of one that it does not know and goes on without it; here that is an error."""
-    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-    from apache_beam.runners.runner import create_runner
-
-    if stray := [option for option in options if not option.startswith("--")]:
-        raise InputError(f"Beam option {stray[0]!r} is none; write --name=value, such as --direct_num_workers=2")
-    parsed = PipelineOptions([_LOCAL_RUNNER, *options])
-    standard = parsed.view_as(StandardOptions)
-    runner = str(standard.runner)
-    if "Dask" in runner:
-        raise InputError("Beam's DaskRunner loses data silently; choose FnApiRunner, FlinkRunner or DataflowRunner")
-    if runner in _LOCAL_NAMES:
-        standard.runner = _LOCAL_NAMES[0]
-        # Runners elsewhere have options of their own, which only they know.
-        unknown = parsed.get_all_options(retain_unknown_options=True).keys() - parsed.get_all_options().keys()
-        if unknown:
-            raise InputError(f"Beam option --{min(unknown)} is unknown; mend its spelling or leave it out")
-    try:
-        create_runner(str(standard.runner))
-    except (ValueError, ImportError, AttributeError) as error:
-        known = "FnApiRunner, FlinkRunner, SparkRunner or DataflowRunner"
-        raise InputError(f"Beam has no runner {runner!r}; choose {known}") from error
-    return parsed
+    parsed = parse_options(options)
+    name = parsed.view_as(StandardOptions).runner
+    runner, job = (LocalRunner(), local_job()) if name == LOCAL_RUNNER else (None, nullcontext())
+    with job, _own_errors(name), beam.Pipeline(runner, options=parsed) as pipeline:
+        build(pipeline)
 
 
 @contextmanager
-def _lost_workers_told() -> Iterator[None]:
-    """Ends a run whose worker process was killed: Beam's local runner would wait for it for ever.
-
-    Only the thread that looks after the process hears of its end, and raises; so that is listened to.
-    """
-    lost: list[str] = []
-    over = threading.Event()
-    usual = threading.excepthook
-
-    def interrupt() -> None:
-        # Real signals: only they wake a thread that waits for a lock. Again and again, as what the first one ends may
-        # itself wait for the lost worker on its way out.
-        while not over.is_set():
-            _kill_workers()
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            over.wait(_INTERRUPT_SECONDS)
-
-    def listen(args: threading.ExceptHookArgs) -> None:
-        if _LOST not in str(args.exc_value):
-            usual(args)
-        elif not lost:
-            lost.append(str(args.exc_value))
-            threading.Thread(target=interrupt, daemon=True).start()
-
-    threading.excepthook = listen
-    main = threading.current_thread() is threading.main_thread()
-    # A job in a shell's background ignores interrupts, and would this one.
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler) if main else None
+def _own_errors(runner: str) -> Iterator[None]:
     try:
         yield
-    except KeyboardInterrupt:
-        over.set()
-        if not lost:
-            raise
-        status = lost[0].rpartition(" ")[2]
-        raise TransientError(
-            f"a worker process was killed (exit status {status}): by hand, or for want of memory; "
-            "run again, with fewer workers if it is memory: what is done is kept"
-        ) from None
-    finally:
-        over.set()
-        threading.excepthook = usual
-        if main:
-            signal.signal(signal.SIGINT, handler)
-
-
-def _kill_workers() -> None:
-    """Ends the workers of a run that was given up: the threads that wait for them would keep this process."""
-    import psutil
-
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if any("sdk_worker_main" in word for word in child.cmdline()):
-                child.kill()
-
-
-def _worker_error(text: str) -> TrillssonError | None:
-    """Finds one of our errors in what a runner reports: most runners keep only the text of a worker's exception."""
-    found = _RAISED.findall(text)
-    if not found:
-        return None
-    name, message = found[-1]
-    error: TrillssonError = getattr(errors, name)(_STEP.sub("", message))
-    return error
-
-
-def _without_step(error: TrillssonError) -> TrillssonError:
-    return type(error)(_STEP.sub("", str(error)))
+    except TrillssonError as error:
+        raise without_step(error) from error
+    except Exception as error:
+        text = str(error)
+        if text.startswith(_INVALID):
+            raise refused(runner, [text.removeprefix(_INVALID)]) from error
+        if ours := worker_error(text):
+            raise ours from error
+        raise

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.beam.runner import refuse_elsewhere, run_pipeline
+from pipelines.beam.options import refuse_elsewhere
+from pipelines.beam.runner import run_pipeline
 from trillsson.config import Spec, Task, TaskName, Training
 from trillsson.digests import SHORT, digest_of
 from trillsson.embedder import Embeddings

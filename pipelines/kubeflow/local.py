@@ -45,7 +45,6 @@ def run_local(package: Path, *, log: Path, show: Callable[[str], None]) -> None:
             env={**os.environ, ERROR_FILE: str(error_file), "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"},
             start_new_session=True,
         )
-        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         try:
             for text in _marked(_logged(child.stdout or (), file.write)):
                 show(text)
@@ -54,7 +53,6 @@ def run_local(package: Path, *, log: Path, show: Callable[[str], None]) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)  # steps are safe to kill anywhere
             child.wait()
-            signal.signal(signal.SIGTERM, before)
         if status:
             raise read_error(error_file) or TrillssonError(f"a step failed; its output is in {log}")
 

@@ -1,6 +1,8 @@
 """The real command: a whole release and back, and every kind of bad input, one line each."""
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -8,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 import yaml
@@ -212,6 +215,41 @@ def test_a_failing_step_of_a_run_ends_on_its_one_line(make_release: MakeRelease,
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("trillsson: corpus 'tones': 1 of 24 items were rejected")
+
+
+def test_a_jobs_options_are_looked_at_though_all_is_made_and_without_any_beam_is_not_loaded(
+    make_release: MakeRelease,
+) -> None:
+    config, _ = make_release()
+    prepare = ["prepare", str(config), "--corpus", "tones"]
+    made = run(*prepare)
+    script = "import sys; from pipelines.cli import main; main(sys.argv[1:], standalone_mode=False); "
+    script += "print('apache_beam' in sys.modules)"
+    again = subprocess.run([sys.executable, "-c", script, *prepare], capture_output=True, text=True, check=True)
+    assert again.stdout == f"{made.stdout}False\n"
+    refused = run(*prepare, "--", "--direct_num_workers", "2")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    message = "Beam option --direct_num_workers is apart from its value; write --direct_num_workers=2"
+    assert refused.stderr == f"trillsson: {message}\n"
+
+
+def test_ctrl_c_as_workers_start_is_one_line(make_release: MakeRelease) -> None:
+    config, _ = make_release()
+    options = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
+    job = subprocess.Popen(
+        [*COMMAND, "prepare", str(config), "--corpus", "tones", "--", *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (workers := psutil.Process(job.pid).children(recursive=True)):
+        assert time.monotonic() < deadline, "no worker"
+        time.sleep(0.01)
+    os.killpg(job.pid, signal.SIGINT)
+    _, errors = job.communicate(timeout=60)
+    assert (job.returncode, errors) == (130, "trillsson: interrupted; run again to go on: what is done is kept\n")
+    assert not [worker for worker in workers if worker.is_running()]
 
 
 def test_killed_half_way_and_run_again(make_release: MakeRelease) -> None:

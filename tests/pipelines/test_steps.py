@@ -7,6 +7,7 @@ import pytest
 
 import trillsson
 from pipelines import steps
+from pipelines.beam import prepare
 from trillsson.config import Release
 from trillsson.errors import InputError
 from trillsson.storage import open_storage
@@ -43,6 +44,16 @@ def test_names_that_are_not_in_the_config(make_release: MakeRelease) -> None:
         steps.prepare(release, "tv")
     with pytest.raises(InputError, match=r"^student 'big' is not in the config; it has nano$"):
         steps.train(release, "big", audio=["a"], targets=["b"], statistics="c", screened="d")
+
+
+def test_options_given_now_take_the_place_of_the_configs(
+    make_release: MakeRelease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, config = make_release(beam=["--direct_num_workers=2", "--direct_running_mode=multi_processing"])
+    specs: list[prepare.PrepareSpec] = []
+    monkeypatch.setattr(prepare, "run", lambda spec: specs.append(spec) or "")
+    steps.prepare(config.model_dump_json(), "tones", beam=["--direct_num_workers=3"])
+    assert specs[0].beam_options == ("--direct_running_mode=multi_processing", "--direct_num_workers=3")
 
 
 def test_a_generated_corpus_needs_a_folder(make_release: MakeRelease) -> None:

@@ -53,6 +53,14 @@ def test_the_same_bytes_anywhere_and_nothing_twice(
     assert run(spec) == (first,)
 
 
+def test_beams_options_are_looked_at_when_there_is_nothing_to_make(spec: EmbedSpec) -> None:
+    run(spec)
+    with pytest.raises(
+        InputError, match=r"^Beam option --direct_num_workers: invalid int value: 'x'; mend it or leave"
+    ):
+        run(spec.model_copy(update={"beam_options": ("--direct_num_workers=x",)}))
+
+
 @pytest.mark.parametrize("changes", [{"framing": Framing()}, {"embedder": LogMelBaseline(logmel={"bands": 40})}])
 def test_another_framing_or_embedder_makes_other_shards(spec: EmbedSpec, changes: dict[str, object]) -> None:
     one, two = (open_dataset(run(each)[0], "embeddings") for each in (spec, spec.model_copy(update=changes)))

@@ -119,6 +119,21 @@ def test_copies_of_a_test_clip_and_of_each_other_change_nothing(
     assert whole.windows == before.windows + sum(math.ceil(each / FRAMING.window) for each in frames)
 
 
+def test_it_runs_on_this_machine_only() -> None:
+    spec = StatisticsSpec(
+        audio=("audio",),
+        targets=("targets",),
+        screened="screened",
+        training=Training(corpora=("tones",), steps=1),
+        tasks=PITCH,
+        workdir="work",
+        beam_options=("--runner=FlinkRunner",),
+    )
+    message = r"^statistics runs on this machine only, not on FlinkRunner; leave out --runner=FlinkRunner$"
+    with pytest.raises(InputError, match=message):
+        run(spec)
+
+
 def test_every_clip_is_held_out(make_spec: MakeSpec) -> None:
     message = (
         r"^training\.corpora \(tones\) leave no clip to learn from: every one is a test clip, is held out by "
