@@ -23,7 +23,7 @@ class Ends:
 
     Attributes:
         head: its first 1,024 bytes, or as many as there are.
-        tail: its last 65,307 bytes, if it is an Ogg stream.
+        tail: its last 65,307 bytes; they may be left out of a file that is no Ogg stream.
         size: how many bytes it has.
     """
 

@@ -31,7 +31,7 @@ from trillsson.storage import Storage, join, open_storage
 _LISTED = 5
 """Manifests of one folder that are told apart in an error."""
 
-_TOOLS = ("numpy", "soundfile", "soxr", "tensorflow", "keras", "ai-edge-litert", "trillsson")
+_TOOLS = ("numpy", "soundfile", "miniaudio", "soxr", "tensorflow", "keras", "ai-edge-litert", "trillsson")
 
 
 class Reject(Spec):

@@ -1,7 +1,8 @@
 """FLAC of 16 bits through dr_flac, which takes 0.6 of libsndfile's time: most public speech is such FLAC.
 
-Only of a file that is whole. dr_flac passes over damaged frames without a word, so the samples are counted against the
-header; what does not add up is left to libsndfile, which tells what is wrong.
+dr_flac passes over damaged frames without a word, so the samples are counted against the header; what does not add up
+is left to libsndfile, which tells what is wrong. As there, a frame is believed if its checksum is right (CRC-16); the
+MD5 of the whole is not compared.
 """
 
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ class FlacInfo:
 
 
 def parse_flac_info(head: bytes) -> FlacInfo | None:
-    """Returns what the first bytes of a FLAC file say, or None if they are not those of one.
+    """Returns what the first bytes of a FLAC file say, or None if they are not those of one that can be decoded.
 
     Args:
         head: at least 26 bytes of a file, if it has as many.
@@ -38,7 +39,8 @@ def parse_flac_info(head: bytes) -> FlacInfo | None:
     if len(head) < _HEAD_BYTES or head[:4] != b"fLaC" or head[4] & 0x7F:
         return None
     packed = int.from_bytes(head[18:26], "big")  # 20 bits of rate, 3 of channels - 1, 5 of bits - 1, 36 of samples
-    return FlacInfo(packed >> 44, (packed >> 41 & 7) + 1, (packed >> 36 & 31) + 1, packed & (1 << 36) - 1)
+    info = FlacInfo(packed >> 44, (packed >> 41 & 7) + 1, (packed >> 36 & 31) + 1, packed & (1 << 36) - 1)
+    return info if info.rate else None
 
 
 def flac_blocks(path: Path, info: FlacInfo, *, size: int) -> Iterator[NDArray[np.int16]]:
@@ -50,7 +52,7 @@ def flac_blocks(path: Path, info: FlacInfo, *, size: int) -> Iterator[NDArray[np
         size: samples a channel in one block.
 
     Raises:
-        FlacError: there are more or fewer samples than the file announces.
+        FlacError: there are more or fewer samples than the file announces; no more than these were given.
     """
     import miniaudio
 
@@ -59,8 +61,10 @@ def flac_blocks(path: Path, info: FlacInfo, *, size: int) -> Iterator[NDArray[np
         for data in miniaudio.flac_stream_file(str(path), min(size, info.samples)):
             block = np.frombuffer(data, np.int16).reshape(-1, info.channels)
             found += len(block)
+            if found > info.samples:
+                break
             yield block
     except miniaudio.DecodeError as error:
         raise FlacError(str(error)) from error
     if found != info.samples:
-        raise FlacError(f"{found} of {info.samples} samples")
+        raise FlacError(f"{found} samples or more, {info.samples} are announced")

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trillsson.errors import IntegrityError
+from trillsson.storage import explain_os_errors
 
 Feature = bytes | tuple[int, ...]
 """The value of one feature: one string of bytes, or integers."""
@@ -73,10 +74,7 @@ def read_tfrecords(path: Path) -> Iterator[bytes]:
     """
     with path.open("rb") as file:
         while head := file.read(_HEAD.size):
-            if len(head) < _HEAD.size:
-                raise _damaged(path)
-            length, check = _HEAD.unpack(head)
-            if _masked(head[:8]) != check or length > _LARGEST:
+            if (length := _length(head)) is None:
                 raise _damaged(path)
             data = file.read(length)
             tail = file.read(_TAIL.size)
@@ -94,7 +92,8 @@ class TFRecordReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("rb", buffering=0)
+        with explain_os_errors("read", path):
+            self._file = path.open("rb", buffering=0)
         self._buffer = np.empty(0, np.uint8)
 
     def read(self) -> memoryview:
@@ -109,15 +108,17 @@ class TFRecordReader:
         taken = self._buffer[: size + _TAIL.size]
         data = taken[:size]
         data.flags.writeable = False
-        if self._file.readinto(taken.data) < taken.size or _TAIL.pack(_masked(data)) != taken[size:].tobytes():
+        with explain_os_errors("read", self._path):
+            found = self._file.readinto(taken.data)
+        if found < taken.size or _TAIL.pack(_masked(data)) != taken[size:].tobytes():
             raise _damaged(self._path)
         return data.data
 
     def skip(self, records: int) -> None:
-        """Passes over records without looking at their data.
+        """Passes over records without looking at their data: what is missing of the last is noticed by what follows.
 
         Raises:
-            IntegrityError: there are not as many, or the header of one is damaged.
+            IntegrityError: a header is missing or damaged.
         """
         for _ in range(records):
             self._file.seek(self._size() + _TAIL.size, os.SEEK_CUR)
@@ -128,11 +129,11 @@ class TFRecordReader:
 
     def _size(self) -> int:
         """Reads a record's header and returns how many bytes of data follow."""
-        head = self._file.read(_HEAD.size)
-        length, check = _HEAD.unpack(head) if len(head) == _HEAD.size else (_LARGEST + 1, 0)
-        if length > _LARGEST or check != _masked(head[:8]):
+        with explain_os_errors("read", self._path):
+            length = _length(self._file.read(_HEAD.size))
+        if length is None:
             raise _damaged(self._path)
-        return int(length)
+        return length
 
 
 def record_starts(path: Path) -> NDArray[np.int64]:
@@ -147,7 +148,7 @@ def record_starts(path: Path) -> NDArray[np.int64]:
 def read_record(path: Path, start: int) -> bytes | None:
     """Returns the data of the record at an offset in bytes that `record_starts` gave, or None if it is damaged."""
     with path.open("rb", buffering=0) as file:
-        length = _length(file.fileno(), start)
+        length = _length(os.pread(file.fileno(), _HEAD.size, start))
         data = os.pread(file.fileno(), (length or 0) + _TAIL.size, start + _HEAD.size)
     whole = length is not None and len(data) == length + _TAIL.size
     return data[:length] if whole and _TAIL.pack(_masked(data[:length])) == data[length:] else None
@@ -155,7 +156,7 @@ def read_record(path: Path, start: int) -> bytes | None:
 
 def _starts(file: int) -> Iterator[int]:
     size, start = os.fstat(file).st_size, 0
-    while (length := _length(file, start)) is not None:
+    while (length := _length(os.pread(file, _HEAD.size, start))) is not None:
         end = start + _HEAD.size + length + _TAIL.size
         if end > size:
             return
@@ -163,13 +164,12 @@ def _starts(file: int) -> Iterator[int]:
         start = end
 
 
-def _length(file: int, start: int) -> int | None:
-    """Length of the record at `start`, or None if there is no whole header."""
-    head = os.pread(file, _HEAD.size, start)
+def _length(head: bytes) -> int | None:
+    """Returns how many bytes of data follow a record's header, or None if it is cut short or damaged."""
     if len(head) < _HEAD.size:
         return None
     length, check = _HEAD.unpack(head)
-    return int(length) if check == _masked(head[:8]) else None
+    return int(length) if check == _masked(head[:8]) and length <= _LARGEST else None
 
 
 def encode_example(features: Mapping[str, Part | tuple[int, ...]]) -> tuple[Part, ...]:

@@ -51,20 +51,23 @@ def plan_shards(
     identity: str,
     taken: Collection[str] = (),
     checksum: Callable[[Item], str] | None = None,
+    begun: Iterable[Sequence[Item]] = (),
     most_items: int = MOST_ITEMS,
 ) -> tuple[PlannedShard, ...]:
     """Distributes items over shards.
 
-    A shard of an earlier run is kept where all its items are still there, unchanged; items that no kept shard holds
-    are packed into new shards, in order. Without earlier shards the plan is a pure function of the items, and their
-    stamps do not count.
+    A shard of an earlier run is kept where all its items are still there, unchanged; what a run has begun and not
+    finished is shared out as it was there; items that are left are packed into new shards, in order. Without earlier
+    runs the plan is a pure function of the items, and their stamps do not count.
 
     Args:
         items: what goes in, in the order it is stored; keys are unique.
         earlier: finished shards of earlier runs.
         identity: digest of how items become records (spec, schema version); another one keeps no shard.
         taken: ids of whatever was made before, also of what is of no use any more: no new shard gets one of them.
-        checksum: computes the checksum of an item's file; if given, it decides what has changed, not the stamp.
+        checksum: computes the checksum of an item's files; if given, it decides what has changed, not their stamps.
+        begun: items of shards that were planned before, and may be made or not: of a run that was killed, when shards
+            in between are done, packing anew would give others. Read only where items are left.
         most_items: items of a new shard.
     """
     left = {item.key: item for item in items}
@@ -77,17 +80,21 @@ def plan_shards(
             return False
         if checksum is None:
             return item.stamp == source.stamp
-        # What else decides an item, such as a file beside it, follows in the stamp after a plus.
-        beside = item.stamp.partition("+")[2] == source.stamp.partition("+")[2]
-        return beside and checksum(item) == source.checksum
+        # Whatever decides an item without being a file follows in the stamp after those of its files.
+        beyond = [stamp.split("+")[len(item.files) :] for stamp in (item.stamp, source.stamp)]
+        return beyond[0] == beyond[1] and checksum(item) == source.checksum
 
     for shard in sorted(earlier, key=lambda shard: shard.summary.id):
         if shard.identity == identity and all(map(unchanged, shard.sources)):
             items_left = tuple(left.pop(source.key) for source in shard.sources)
             planned.append(PlannedShard(shard.summary.id, items_left))
-    planned += [
-        PlannedShard(_free_id(chunk, identity, taken, checksum), chunk) for chunk in _packed(left.values(), most_items)
+    chunks = [
+        tuple(left.pop(item.key) for item in chunk)
+        for chunk in (begun if left else ())
+        if all(left.get(item.key) == item for item in chunk)
     ]
+    chunks += _packed(left.values(), most_items)
+    planned += [PlannedShard(_free_id(chunk, identity, taken, checksum), chunk) for chunk in chunks]
     firsts = {shard.items[0].key for shard in planned}
     positions = {key: number for number, key in enumerate(order) if key in firsts}
     return tuple(sorted(planned, key=lambda shard: positions[shard.items[0].key]))
@@ -197,6 +204,14 @@ def store_plan(storage: Storage, planned: Sequence[PlannedShard]) -> tuple[Ticke
     return tuple(tickets)
 
 
+def find_begun(storage: Storage) -> Iterator[tuple[Item, ...]]:
+    """Yields the items of every shard of the plans that launchers are carrying out, or did not live to finish."""
+    for data in storage.read_many(storage.list("plans")):
+        # One that cannot be read is of no use, and no harm: its items are packed anew.
+        with contextlib.suppress(ValueError, TypeError, AttributeError):
+            yield from [tuple(Item(**told) for told in items) for items in json.loads(data or b"[]")]
+
+
 def read_planned(storage: Storage, ticket: Ticket) -> PlannedShard:
     """Returns the planned shard of a ticket.
 
@@ -213,7 +228,7 @@ def read_planned(storage: Storage, ticket: Ticket) -> PlannedShard:
 
 
 def discard_plan(storage: Storage, tickets: Iterable[Ticket]) -> None:
-    """Removes a plan that is carried out, or given up."""
+    """Removes a plan that is carried out."""
     for part in sorted({ticket.part for ticket in tickets}):
         storage.delete(part)
 

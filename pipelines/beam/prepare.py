@@ -16,6 +16,7 @@ from pipelines.beam.options import check_options
 from pipelines.beam.plan import (
     PlannedShard,
     discard_plan,
+    find_begun,
     find_earlier,
     plan_shards,
     silently_changed,
@@ -59,7 +60,14 @@ def run(spec: PrepareSpec) -> str:
     identity = digest_of({"step": "prepare", "schema_version": SCHEMA_VERSION, "opening": reader.opening})
     earlier = find_earlier(storage)
     checksum = _checksums(spec.corpus) if spec.rehash else None
-    planned = plan_shards(items, earlier.shards.values(), identity=identity, taken=earlier.taken, checksum=checksum)
+    planned = plan_shards(
+        items,
+        earlier.shards.values(),
+        identity=identity,
+        taken=earlier.taken,
+        checksum=checksum,
+        begun=find_begun(storage),
+    )
     if spec.rehash:
         for stale in silently_changed(earlier.shards.values(), planned):
             storage.create(stale_path(stale), b"")
@@ -107,10 +115,8 @@ def _make(
     path = open_storage(spec.corpus.path).uri
     maker = PrepareMaker(storage.uri, corpus=spec.name, path=path, reader=reader, identity=identity)
     work = Work(storage.uri, maker, f"prepare {spec.name}", spec.beam_options)
-    try:
-        make_shards(tickets, work, weights={shard.id: shard.bytes for shard in missing})
-    finally:
-        discard_plan(storage, tickets)
+    make_shards(tickets, work, weights={shard.id: shard.bytes for shard in missing})
+    discard_plan(storage, tickets)  # A plan that was not carried out stays: the next run goes on with it.
 
 
 def _checksums(corpus: CorpusSpec) -> Callable[[Item], str] | None:

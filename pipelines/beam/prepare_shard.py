@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -62,6 +62,7 @@ class PrepareMaker:
         with tempfile.TemporaryDirectory(prefix="trillsson-") as scratch:
             opened = ahead(partial(self._open, Path(scratch)), planned.items, threads=_THREADS, most=_ITEMS_AHEAD)
             written = write_shard(storage, planned.id, self._records(opened, made))
+        self._refuse_changed(planned.items)
         summary = ShardSummary(
             id=planned.id,
             sha256=written,
@@ -86,28 +87,23 @@ class PrepareMaker:
         source = source_of(item, checksum="+".join(map(_checksum_once, paths)))
         try:
             recording = self.reader.open(item, copies)
-            decoded = decode(recording.audio)
-            self._refuse_other(item, recording)
-            return _Opened(item, source, (recording, decoded))
+            return _Opened(item, source, (recording, decode(recording.audio)))
         except RejectError as error:
-            self._refuse_other(item, None)
             return _Opened(item, source, error)
         finally:
-            shutil.rmtree(copies, ignore_errors=True)
+            if copies.exists():
+                shutil.rmtree(copies, ignore_errors=True)
 
     @property
     def _remote(self) -> bool:
         return self.path.startswith(GCS_SCHEME)
 
-    def _refuse_other(self, item: Item, recording: Recording | None) -> None:
-        """Refuses a file that is not the one that was listed: its samples would be kept under a wrong stamp."""
-        found = {}
-        if not self._remote:
-            found = {path: stamp_of(Path(self.path) / path) for path in item.files}
-        elif recording is not None and isinstance(recording.audio, Path):
-            found = {item.path: checksum_of(recording.audio)}  # which is an object's stamp
-        for (path, stamp), listed in zip(found.items(), item.stamp.split("+"), strict=False):
-            if stamp != listed:
+    def _refuse_changed(self, items: Iterable[Item]) -> None:
+        """Refuses files that are not those that were listed: what was read would be kept under wrong stamps."""
+        read = [item for item in items if not item.reject]
+        listed = {path: stamp for item in read for path, stamp in zip(item.files, item.stamp.split("+"), strict=False)}
+        for (path, stamp), found in zip(listed.items(), open_storage(self.path).stat_many(listed), strict=True):
+            if found is None or found.stamp != stamp:
                 raise TransientError(f"{join(self.path, path)} changed while the corpus was prepared; run again")
 
     def _records(self, opened: Iterator["_Opened"], made: "_Made") -> Iterator[tuple[Part, ...]]:
@@ -199,14 +195,6 @@ def _checksum_once(path: Path) -> str:
 def _checksum_at(path: Path, _: int) -> str:
     """Returns a file's checksum; the time of its inode's change, which nobody can set, tells its states apart."""
     return checksum_of(path)
-
-
-def stamp_of(path: Path) -> str:
-    """Returns the stamp of a local file as a listing shows it, or nothing where it is gone."""
-    try:
-        return str(path.stat().st_mtime_ns)
-    except FileNotFoundError:
-        return ""
 
 
 def _store_index(storage: Storage, shard_id: str, clips: list[IndexedClip]) -> str:

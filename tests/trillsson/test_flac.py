@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from trillsson import decoding
 from trillsson.audio import RejectError
 from trillsson.decoding import decode
 from trillsson.flac import FlacError, FlacInfo, flac_blocks, parse_flac_info
@@ -56,11 +57,56 @@ def test_blocks_hold_the_samples(
     np.testing.assert_array_equal(np.concatenate(blocks), wanted)
 
 
-@pytest.mark.parametrize(("announced", "told"), [(20_001, "20000 of 20001"), (19_999, "20000 of 19999")])
-def test_samples_are_counted(tmp_path: Path, announced: int, told: str) -> None:
+@pytest.mark.parametrize("announced", [1, 4_096, 19_999, 20_001])
+def test_samples_are_counted_and_no_more_are_given_than_announced(tmp_path: Path, announced: int) -> None:
     (tmp_path / "a.flac").write_bytes(flac(PCM))
-    with pytest.raises(FlacError, match=f"^{told} samples$"):
-        list(flac_blocks(tmp_path / "a.flac", FlacInfo(16_000, 1, 16, announced), size=4_096))
+    given = 0
+    with pytest.raises(FlacError, match=rf"^\d+ samples or more, {announced} are announced$"):  # noqa: PT012
+        for block in flac_blocks(tmp_path / "a.flac", FlacInfo(16_000, 1, 16, announced), size=4_096):
+            given += len(block)
+    assert given <= announced
+
+
+def announcing(samples: int, rate: int, channels: int) -> bytes:
+    """A file of 20,000 samples whose header says something else."""
+    data = bytearray(flac(np.stack([PCM] * channels, axis=1), rate))
+    data[18:26] = (rate << 44 | channels - 1 << 41 | 15 << 36 | samples).to_bytes(8, "big")
+    return bytes(data)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 4_096, 19_999, 20_001, 2**35])
+@pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (44_100, 2)])
+def test_a_header_that_lies_is_left_to_libsndfile(tmp_path: Path, samples: int, rate: int, channels: int) -> None:
+    lying = announcing(samples, rate, channels)
+    (tmp_path / "a.flac").write_bytes(lying)
+    assert outcome(tmp_path / "a.flac") == outcome(lying)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_two_files_in_one_are_left_to_libsndfile(tmp_path: Path, rate: int) -> None:
+    joined = flac(np.resize(PCM, 5 * rate), rate) * 2
+    (tmp_path / "a.flac").write_bytes(joined)
+    assert outcome(tmp_path / "a.flac") == outcome(joined)
+
+
+def test_a_rate_of_nothing_is_a_reject(tmp_path: Path) -> None:
+    data = bytearray(flac(PCM))
+    data[18:21] = bytes([0, 0, data[20] & 0x0F])
+    (tmp_path / "a.flac").write_bytes(data)
+    assert outcome(tmp_path / "a.flac") == outcome(bytes(data))
+    assert str(outcome(bytes(data))).startswith("undecodable: ")
+
+
+@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
+def test_only_sixteen_bits_go_through_dr_flac(tmp_path: Path, subtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = BytesIO()
+    soundfile.write(file, np.random.default_rng(0).uniform(-0.5, 0.5, 5_000), 16_000, format="FLAC", subtype=subtype)
+    (tmp_path / "a.flac").write_bytes(file.getvalue())
+    assert outcome(tmp_path / "a.flac") == outcome(file.getvalue())
+    asked: list[object] = []
+    monkeypatch.setattr(decoding, "flac_blocks", lambda path, info, size: asked.append(info) or iter(()))
+    decode(tmp_path / "a.flac")
+    assert len(asked) == (subtype == "PCM_16")
 
 
 def test_what_is_no_flac(tmp_path: Path) -> None:

@@ -6,14 +6,13 @@ import hashlib
 import os
 import tempfile
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from trillsson.ahead import ahead
 from trillsson.errors import InputError, TransientError
 from trillsson.storage.explained import explain_gcs_errors, explain_os_errors, one_line
 from trillsson.storage.interface import GCS_SCHEME, HIDDEN, FileInfo, inside, join, missing
@@ -71,14 +70,7 @@ class GcsStorage:
         return None if versioned is None else versioned[0]
 
     def read_many(self, paths: Iterable[str]) -> Iterator[bytes | None]:
-        ahead: deque[Future[bytes | None]] = deque()
-        with ThreadPoolExecutor(_AHEAD) as pool:
-            for path in paths:
-                ahead.append(pool.submit(self.read, path))
-                if len(ahead) == _AHEAD:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+        return ahead(self.read, paths, threads=_AHEAD, most=_AHEAD)
 
     def read_versioned(self, path: str) -> tuple[bytes, str] | None:
         from google.cloud.exceptions import NotFound
@@ -97,7 +89,10 @@ class GcsStorage:
 
     def scan(self, prefix: str = "") -> Iterator[FileInfo]:
         for path, blob in self._listed(prefix, "size,crc32c"):
-            yield FileInfo(path, blob.size, base64.b64decode(blob.crc32c).hex())
+            yield _info(path, blob)
+
+    def stat_many(self, paths: Iterable[str]) -> Iterator[FileInfo | None]:
+        return ahead(self._stat, paths, threads=_AHEAD, most=_AHEAD)
 
     def written(self, prefix: str = "") -> dict[str, datetime]:
         return {path: blob.updated for path, blob in self._listed(prefix, "updated")}
@@ -196,6 +191,11 @@ class GcsStorage:
                 if name and not name.startswith(HIDDEN):  # No name: what consoles make to show a folder.
                     yield blob.name[cut:], blob
 
+    def _stat(self, path: str) -> FileInfo | None:
+        with self._explained("read", path):
+            blob = self._bucket.get_blob(self._key(path), retry=self._retry)
+        return None if blob is None else _info(path, blob)
+
     def _marked(self, path: str) -> tuple["Blob", str]:
         blob, mark = self._blob(path), uuid.uuid4().hex
         blob.metadata = {_MARK: mark}
@@ -252,6 +252,10 @@ class GcsStorage:
     def _explained(self, doing: str, path: str, *, disk: Path | None = None) -> AbstractContextManager[None]:
         where = join(self.uri, path)
         return explain_gcs_errors(doing, where, disk=disk or where)
+
+
+def _info(path: str, blob: "Blob") -> FileInfo:
+    return FileInfo(path, blob.size, base64.b64decode(blob.crc32c).hex())
 
 
 def _is_lost_upload(error: Exception) -> bool:

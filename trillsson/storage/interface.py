@@ -58,6 +58,9 @@ class Storage(Protocol):
         A file that vanishes meanwhile may be left out.
         """
 
+    def stat_many(self, paths: Iterable[str]) -> Iterator[FileInfo | None]:
+        """Yields what `scan` tells of each path, in their order, or None where there is no such file."""
+
     def written(self, prefix: str = "") -> Mapping[str, datetime]:
         """Maps what `list` returns to when each file was put in place, in UTC. For people: a copy has another time."""
 

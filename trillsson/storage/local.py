@@ -64,6 +64,16 @@ class LocalStorage:
                     continue
                 yield FileInfo(path, state.st_size, str(state.st_mtime_ns))
 
+    def stat_many(self, paths: Iterable[str]) -> Iterator[FileInfo | None]:
+        for path in paths:
+            with explain_os_errors("read", self._at(path)):
+                try:
+                    state = self._at(path).stat()
+                except (FileNotFoundError, NotADirectoryError):
+                    yield None
+                    continue
+            yield FileInfo(path, state.st_size, str(state.st_mtime_ns))
+
     def written(self, prefix: str = "") -> dict[str, datetime]:
         return {file.path: datetime.fromtimestamp(int(file.stamp) / 1e9, UTC) for file in self.scan(prefix)}
 

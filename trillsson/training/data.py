@@ -9,7 +9,7 @@ seen, and reads nothing of what it has behind it.
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -75,13 +75,15 @@ class Windows:
             )
         size = -(-_CHAPTER_WINDOWS // batch) * batch
         first_epoch, skipped = divmod(start, windows // batch)
-        for epoch in count(first_epoch):
-            number, offset = divmod(skipped * batch, size)
-            for waveforms, targets in prefetched(self._epoch(epoch, size=size, first=number), most=1):
-                for at in range(offset, len(targets) - batch + 1, batch):
-                    yield waveforms[at : at + batch], targets[at : at + batch]
-                offset = 0
-            skipped = 0
+        number, offset = divmod(skipped * batch, size)
+        epochs = (
+            self._epoch(epoch, size=size, first=number if epoch == first_epoch else 0) for epoch in count(first_epoch)
+        )
+        # The next epoch's first chapter is read ahead as well.
+        for waveforms, targets in prefetched(chain.from_iterable(epochs), most=1):
+            for at in range(offset, len(targets) - batch + 1, batch):
+                yield waveforms[at : at + batch], targets[at : at + batch]
+            offset = 0
 
     def validation(self) -> Iterator[Batch]:
         """Yields the validation windows in batches, in the order of the shards; the last batch may be short."""
@@ -147,7 +149,13 @@ class _Chapter:
         return self._filled == len(self._rows)
 
     def fill(self, samples: Pcm, targets: Embeddings, *, first: int) -> int:
-        """Takes a clip's windows from the `first` on, as many as there is room for; returns how many that are."""
+        """Takes a clip's windows from the `first` on, as many as there is room for; returns how many that are.
+
+        Args:
+            samples: of the clip, `[samples]` int16.
+            targets: of all its windows, `[windows, dim]` float32, standardised.
+            first: number of the first window that is taken.
+        """
         rows = self._rows[self._filled : self._filled + len(targets) - first]
         fill_windows((self.waveforms[row] for row in rows), samples, self._framing, first=first)
         self.targets[list(rows)] = targets[first : first + len(rows)]
@@ -200,9 +208,10 @@ def open_windows(
             answered = np.array([clip.key not in rejected for clip in clips], bool)
             windows = np.array([window_count(clip.samples, framing) for clip in clips], np.int32)
             parts = ["" if clip.key in excluded else part_of(clip, columns, training) for clip in clips]
-            for part, shards in (("train", learnt), ("validation", held_out)):
-                wanted = answered & np.array([each == part for each in parts], bool)
-                if wanted.any():
-                    paths = shard.audio.fetch(cache), shard.embeddings.fetch(cache)
-                    shards.append(TrainingShard(*paths, answered=answered, windows=np.where(wanted, windows, 0)))
+            of_part = [answered & np.array([each == part for each in parts], bool) for part in ("train", "validation")]
+            if not any(map(np.any, of_part)):
+                continue
+            paths = shard.audio.fetch(cache), shard.embeddings.fetch(cache)
+            for wanted, shards in zip(of_part, (learnt, held_out), strict=True):
+                shards.append(TrainingShard(*paths, answered=answered, windows=np.where(wanted, windows, 0)))
     return Windows(tuple(learnt), tuple(held_out), framing=framing, standardiser=standardiser, training=training)

@@ -1,6 +1,6 @@
 """Plans: every item once, what is finished is kept, nothing depends on chance."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from pipelines.beam.corpora.reader import Item
 from pipelines.beam.plan import (
     PlannedShard,
     discard_plan,
+    find_begun,
     find_earlier,
     plan_shards,
     read_planned,
@@ -154,6 +155,45 @@ def test_stale_and_damaged_shards_are_passed_over_and_their_ids_too(tmp_path: Pa
     storage.create(stale_path(ids[0]), b"")
     earlier = find_earlier(storage)
     assert earlier == (({ids[1]: shards[1]}), frozenset(ids))
+
+
+SIZES = st.lists(st.integers(1, 60), min_size=1, max_size=25)
+
+
+@given(sizes=SIZES, data=st.data())
+def test_whatever_of_a_plan_is_done_the_next_run_plans_the_same(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], data: st.DataObject
+) -> None:
+    items = [item(f"{number:02d}", size=size) for number, size in enumerate(sizes)]
+    old = data.draw(st.integers(0, len(items)))
+    storage = LocalStorage(tmp_path_factory.mktemp("plans"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "MOST_BYTES", 100)
+        before = [finished(shard) for shard in make_plan(items[:old], [])]
+        whole = make_plan(items, before)
+        new = [shard for shard in whole if shard.id not in {made.summary.id for made in before}]
+        store_plan(storage, new)
+        done = [finished(shard) for shard in new if data.draw(st.booleans())]
+        left = [*before, *done]
+        taken = [made.summary.id for made in left]
+        assert make_plan(items, left, taken=taken, begun=find_begun(storage)) == whole
+
+
+def test_what_was_begun_of_other_files_is_packed_anew(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    store_plan(storage, make_plan([item("a"), item("b"), item("c", stamp=1)], []))
+    storage.create("plans/2026-01-01-damaged-0.json", b"{")
+    now = [item("a"), item("b"), item("c", stamp=2), item("d")]
+    assert make_plan(now, [], begun=find_begun(storage)) == make_plan(now, [])
+
+
+def test_what_was_begun_is_not_read_where_nothing_is_left() -> None:
+    def none() -> Iterator[Sequence[Item]]:
+        raise AssertionError
+        yield ()
+
+    whole = make_plan([item("a")], [])
+    assert make_plan([item("a")], map(finished, whole), begun=none()) == whole
 
 
 ITEMS = st.builds(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.beam import prepare, prepare_shard
+from pipelines.beam import plan, prepare, prepare_shard
 from pipelines.beam.corpora.folder import FolderReader
 from pipelines.beam.corpora.reader import Item
 from pipelines.beam.plan import Ticket, plan_shards
@@ -39,9 +39,9 @@ def records_of(dataset: Dataset, cache: Path) -> list[AudioRecord]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Maps every file below a folder, but for hidden ones, to its bytes."""
+    """Maps every file below a folder to its bytes; hidden drafts are no files, plans are no data."""
     storage = LocalStorage(folder)
-    return {path: storage.read(path) or b"" for path in storage.list()}
+    return {path: storage.read(path) or b"" for path in storage.list() if "/plans/" not in path}
 
 
 def plain(corpus: FolderCorpus) -> FolderCorpus:
@@ -289,6 +289,25 @@ def test_a_killed_run_goes_on_where_it_was(
     assert made_before == 3
     assert contents(tmp_path / "work") == contents(tmp_path / "whole")
     assert resumed.endswith(whole.rpartition("/")[2])
+
+
+def test_shards_done_out_of_order_change_no_other(
+    tones: FolderCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = [path.stat().st_size for path in sorted(Path(tones.path).rglob("*.wav"))]
+    monkeypatch.setattr(plan, "MOST_BYTES", 3 * max(sizes) + min(sizes) - 1)  # the next small file fits, the next not
+    whole = run(spec_of(tones, tmp_path / "whole"))
+
+    def only_the_second(planned: Sequence[Ticket], work: Work, *, weights: Mapping[str, float]) -> None:
+        work.maker.make(planned[1])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare, "make_shards", only_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            run(spec_of(tones, tmp_path / "work"))
+    assert run(spec_of(tones, tmp_path / "work")).endswith(whole.rpartition("/")[2])
+    assert contents(tmp_path / "work") == contents(tmp_path / "whole")
 
 
 def test_what_a_killed_run_left_of_an_earlier_state_is_not_taken(

@@ -75,6 +75,12 @@ class TestContract:
         assert [file.path for file in storage.scan("a")] == storage.list("a") == ["a/2", "a/deep/4"]
         assert [*storage.scan("nothing")] == []
 
+    def test_stat_many_tells_what_scan_tells(self, storage: Storage) -> None:
+        for path in ("b", "a/2", "c"):
+            storage.create(path, path.encode())
+        seen = {file.path: file for file in storage.scan()}
+        assert [*storage.stat_many(["c", "gone", "a/2", "b/under-a-file"])] == [seen["c"], None, seen["a/2"], None]
+
     def test_when_each_file_was_written(self, storage: Storage) -> None:
         before = datetime.now(UTC) - timedelta(seconds=2)  # A file system's clock may be coarse.
         for path in ("b", "a/2", "a/1"):

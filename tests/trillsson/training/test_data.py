@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from trillsson.config import Framing, Task, Training
+from trillsson.datasets import StoredShard
 from trillsson.errors import InputError, IntegrityError
 from trillsson.pairs import open_pair
 from trillsson.records import AudioRecord, EmbeddingRecord
 from trillsson.training import data
 from trillsson.training.data import Batch, Windows, open_windows
 from trillsson.training.pool import part_of
-from trillsson.training.shards import TrainingShard
 from trillsson.training.targets import Standardiser
 
 Expected = Callable[[Any, str, Training], list[tuple[np.ndarray, np.ndarray]]]
@@ -44,11 +44,6 @@ def rows_of(batches: list[Batch]) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def as_list(batches: Iterable[Batch]) -> list[bytes]:
     return [waveform.tobytes() for waveforms, _ in batches for waveform in waveforms]
-
-
-def shard_windows(shard: TrainingShard, windows: Windows) -> list[bytes]:
-    """The windows of a shard, in the order in which they are stored."""
-    return as_list(replace(windows, held_out=(shard,)).validation())
 
 
 def as_set(rows: list[tuple[np.ndarray, np.ndarray]]) -> set[tuple[bytes, bytes]]:
@@ -173,14 +168,77 @@ def test_an_epoch_is_whole_however_it_is_cut(
     assert as_set(found) <= standardised(wanted)
 
 
-def test_clips_are_mixed_across_shards_and_within_them(windows: Windows, counted: int) -> None:
-    epochs = [as_list(islice(windows.batches(counted, start=start), 3)) for start in (0, counted // 8)]
-    unshuffled = [window for shard in windows.learnt for window in shard_windows(shard, windows)]
-    for epoch in epochs:
-        positions = [unshuffled.index(waveform) for waveform in epoch]
-        assert positions != sorted(positions)
-        assert max(positions) - min(positions) > counted // 2
-    assert epochs[0] != epochs[1]
+@pytest.fixture
+def one_by_one(windows: Windows, monkeypatch: pytest.MonkeyPatch) -> Windows:
+    """The same windows in batches of one; shards are read one after the other, in chapters of four windows."""
+    monkeypatch.setattr(data, "_CHAPTER_WINDOWS", 4)
+    monkeypatch.setattr(data, "_SHARDS_AT_ONCE", 1)
+    return replace(windows, training=windows.training.model_copy(update={"batch_size": 1}))
+
+
+def places(windows: Windows, counted: int, *, epoch: int = 0) -> list[int]:
+    """Where the windows of an epoch are stored: shard after shard, clip after clip."""
+    stored = as_list(replace(windows, held_out=windows.learnt).validation())
+    return [stored.index(each) for each in as_list(islice(windows.batches(counted, start=epoch * counted), counted))]
+
+
+def test_windows_are_shuffled_within_a_chapter_and_each_otherwise(one_by_one: Windows, counted: int) -> None:
+    only = replace(one_by_one, learnt=one_by_one.learnt[:1])
+    of_shard = len(as_list(replace(only, held_out=only.learnt).validation()))
+    order = places(only, of_shard)
+    chapters = [[place - at for place in order[at : at + 4]] for at in range(0, of_shard // 4 * 4, 4)]
+    assert all(sorted(chapter) == [0, 1, 2, 3] for chapter in chapters)
+    assert len(set(map(tuple, chapters))) > 2
+
+
+def test_shards_are_shuffled_and_read_in_turns(
+    one_by_one: Windows, counted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = [int(shard.windows.sum()) for shard in one_by_one.learnt]
+    ends = np.cumsum(sizes)
+    firsts = {int(np.searchsorted(ends, places(one_by_one, counted, epoch=n)[0], side="right")) for n in range(12)}
+    assert firsts == {0, 1, 2}
+    monkeypatch.setattr(data, "_SHARDS_AT_ONCE", 3)
+    early = places(one_by_one, counted)[:12]
+    assert min(early) < sizes[0]
+    assert max(early) >= sizes[0] + sizes[1]
+
+
+def test_epochs_and_seeds_have_their_own_order(one_by_one: Windows, counted: int) -> None:
+    other = replace(one_by_one, training=one_by_one.training.model_copy(update={"seed": 7}))
+    orders = [places(one_by_one, counted), places(one_by_one, counted, epoch=1), places(other, counted)]
+    assert [sorted(order) for order in orders] == [list(range(counted))] * 3
+    assert len(set(map(tuple, orders))) == 3
+
+
+def test_no_file_stays_open(one_by_one: Windows, counted: int) -> None:
+    def opened() -> list[str]:
+        return [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+
+    batches = one_by_one.batches(counted, start=0)
+    for _ in range(counted + 1):
+        next(batches)
+    batches.close()
+    list(one_by_one.validation())
+    assert not [path for path in opened() if path.endswith(".tfrecord")]
+
+
+def test_each_shard_is_checked_once(
+    speech: Any, training: Training, tasks: dict[str, Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr(
+        StoredShard, "fetch", lambda shard, cache: fetched.append(shard.summary.sha256) or cache / shard.summary.id
+    )
+    pair = open_pair(speech.audio, speech.targets)
+    how: dict[str, Any] = {"standardiser": STANDARDISER, "framing": pair.framing, "cache": tmp_path}
+    open_windows([pair], training, tasks=tasks, excluded=(), **how)
+    assert len(fetched) == len(set(fetched)) == 6
+    everything = {record.key for record in speech.records[:20]}
+    open_windows([pair], training, tasks=tasks, excluded=everything, **how)
+    assert len(fetched) == 6 + 4  # of a shard without a clip that is wanted nothing is fetched
+    elsewhere = training.model_copy(update={"corpora": ("other",)})
+    assert not open_windows([pair], elsewhere, tasks=tasks, excluded=(), **how).learnt
 
 
 def test_too_little_audio(windows: Windows) -> None:

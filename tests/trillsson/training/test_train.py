@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trillsson.config import Task, Training
+from trillsson.config import Framing, Student, Task, Training
 from trillsson.errors import InputError, IntegrityError
 from trillsson.training import train
 from trillsson.training.train import SUMMARY, WEIGHTS, TrainingSummary, TrainSpec, run
@@ -58,6 +58,13 @@ def test_the_seed_decides_and_a_finished_training_is_found(
     other = elsewhere(short, tmp_path / "three", seed=1)
     other = other.model_copy(update={"statistics": make_statistics(other.training)})
     assert not same(weights_of(first), weights_of(run(other)))
+
+
+def test_a_student_fed_with_pcm_answers_as_to_the_waveform() -> None:
+    student = train.build_model(Student(architecture="nano"), dim=4, framing=Framing(window=8_000, hop=8_000), seed=0)
+    pcm = np.random.default_rng(0).integers(-9_000, 9_000, (2, 8_000), dtype=np.int16)
+    found = train._fed_pcm(student, Framing(window=8_000, hop=8_000)).predict_on_batch(pcm)
+    np.testing.assert_allclose(found, student.predict_on_batch(pcm / np.float32(32_768)), atol=1e-6)
 
 
 def test_a_changed_exclusion_trains_anew(

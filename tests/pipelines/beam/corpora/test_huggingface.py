@@ -23,8 +23,10 @@ import soundfile
 from pipelines.beam.corpora import open_reader
 from pipelines.beam.corpora.huggingface import HuggingFaceReader
 from pipelines.beam.corpora.reader import Item
+from pipelines.beam.prepare import PrepareSpec, run
 from trillsson.audio import RejectError
 from trillsson.config import HuggingFaceCorpus, parse_release
+from trillsson.datasets import open_dataset
 from trillsson.errors import InputError
 from trillsson.storage import open_storage
 
@@ -494,3 +496,15 @@ def test_on_an_object_store(
     assert len([path for path in scratch.rglob("*") if path.is_file()]) == 2  # the last two files, not three
     del reader
     assert not list(scratch.iterdir())
+
+
+def test_rows_that_name_files_on_an_object_store(gcs_prefix: str, tmp_path: Path) -> None:
+    named = [row(number, audio={"bytes": None, "path": f"{number}.wav"}) for number in range(2)]
+    pq.write_table(pa.Table.from_pylist(named, SCHEMA), tmp_path / "train.parquet")
+    storage = open_storage(f"{gcs_prefix}/corpus")
+    storage.create("train.parquet", (tmp_path / "train.parquet").read_bytes())
+    for number in range(2):
+        storage.create(f"{number}.wav", wav(number))
+    corpus = HuggingFaceCorpus(kind="huggingface", path=storage.uri, speaker="speaker_id")
+    dataset = open_dataset(run(PrepareSpec(name="c", corpus=corpus, workdir=f"{gcs_prefix}/work")), "audio")
+    assert [clip.speaker for clip in dataset.clips()] == ["s0", "s1"]

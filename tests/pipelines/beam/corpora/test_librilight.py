@@ -20,6 +20,7 @@ from trillsson.config import LibriLightCorpus
 from trillsson.config.corpora import CorpusSpec
 from trillsson.datasets import open_dataset
 from trillsson.errors import InputError, TransientError
+from trillsson.storage import open_storage
 
 FIRST = "medium/960/history_holland_librivox_64kb_mp3/history_of_holland_01_edmundson_64kb"
 SECOND = "small/100/sea_fairies_0812_librivox_64kb_mp3/01_baum_sea_fairies_64kb"
@@ -108,6 +109,30 @@ def test_rehash_sees_a_json_that_changed_silently(corpus: LibriLightCorpus, writ
     assert clips_of(old) == [f"speech/{FIRST}.flac#6400", f"speech/{FIRST}.flac#496000", f"speech/{SECOND}.flac#6400"]
     assert clips_of(new) == [f"speech/{FIRST}.flac#8000", f"speech/{FIRST}.flac#496000", f"speech/{SECOND}.flac#6400"]
     assert run(spec) == run(rehashing) == new
+
+
+def test_rehash_bears_files_that_were_only_touched(corpus: LibriLightCorpus) -> None:
+    spec = PrepareSpec(name="speech", corpus=corpus, workdir=str(Path(corpus.path).parent / "work"), rehash=True)
+    old = run(spec)
+    shards = Path(spec.workdir) / "audio/speech/shards"
+    before = sorted(shards.iterdir())
+    for path in Path(corpus.path).rglob("*.*"):
+        os.utime(path, ns=(1, 1))
+    assert run(spec) == old
+    assert sorted(shards.iterdir()) == before
+
+
+def test_a_json_on_an_object_store_that_is_replaced_meanwhile(corpus: LibriLightCorpus, gcs_prefix: str) -> None:
+    for file in filter(Path.is_file, Path(corpus.path).rglob("*")):
+        open_storage(gcs_prefix).create(file.relative_to(corpus.path).as_posix(), file.read_bytes())
+    reader = open_reader(corpus.model_copy(update={"path": gcs_prefix}))
+    (planned,) = plan_shards(reader.items(), [], identity="1")
+    open_storage(gcs_prefix).delete(f"{FIRST}.json")
+    open_storage(gcs_prefix).create(f"{FIRST}.json", json.dumps({**META, "voice_activity": [[0.0, 1.0]]}).encode())
+    maker = PrepareMaker(f"{gcs_prefix}/work", corpus="c", path=gcs_prefix, reader=reader, identity="1")
+    message = rf"^{gcs_prefix}/{FIRST}\.json changed while the corpus was prepared; run again$"
+    with pytest.raises(TransientError, match=message):
+        maker.make_shard(planned)
 
 
 def test_a_json_that_is_not_the_one_that_was_listed(corpus: LibriLightCorpus, tmp_path: Path) -> None:
