@@ -245,7 +245,8 @@ def corpora(kind: str | None) -> None:
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="A release: clips that are test by the split column of any of its tasks count as test.",
+    help="A release: clips that are test by the split column of any of its tasks count as test, and only its "
+    "training corpora as learnt from. One of workdir and corpora alone changes nothing.",
 )
 @click.option(
     "--clips", type=click.IntRange(0, 100), default=8, show_default=True, help="Clips on the page to listen to."
@@ -264,7 +265,7 @@ def inspect(dataset: str, **options: Any) -> None:
     trillsson inspect work/audio/clinic --against work/audio/speech
         clips that are in the other dataset too, and leaks between the two
     trillsson inspect work/audio/clinic --config clinic.yaml
-        test clips are also those of the split columns of the config's tasks
+        leaks by the config's tasks and training corpora, as `screen` finds them
 
     The page adds histograms of durations, levels, peaks and clipping, and spectrograms of random clips with players.
     It holds recordings: keep it as you keep those.

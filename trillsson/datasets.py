@@ -433,7 +433,7 @@ def _told(uri: str, written: datetime) -> str:
     try:
         holds = f"{open_any_dataset(uri).manifest.records:,} records"
     except IntegrityError:
-        holds = "damaged"
+        holds = f"damaged, or not of schema version {SCHEMA_VERSION}"
     return f"{uri} ({written:%Y-%m-%d %H:%M} UTC, {holds})"
 
 

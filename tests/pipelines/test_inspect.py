@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from pipelines import steps
@@ -175,6 +176,35 @@ def test_test_clips_of_a_task(make_release: MakeRelease, edit_csv: EditCsv) -> N
         "",
         "Test by any of these splits: 12 clips",
     ]
+
+
+def test_leaks_by_the_training_corpora_of_a_release(
+    spoilt: str, make_release: MakeRelease, tones: FolderCorpus, tmp_path: Path
+) -> None:
+    corpora = {name: tones.model_dump(mode="json") for name in ("tones", "clinic")}
+    training = {"corpora": ["clinic"], "steps": 4}
+    config, _ = make_release(corpora=corpora, training=training)
+    lines = inspect(spoilt, "--config", config).stdout.splitlines()
+    assert lines[-1] == "Leaks: 0 test clips also outside test in clinic"
+    config, _ = make_release(corpora=corpora, training={**training, "corpora": ["clinic", "tones"]})
+    lines = inspect(spoilt, "--config", config).stdout.splitlines()
+    assert lines[-3:] == [
+        "Leaks: 1 test clip also outside test in clinic, tones",
+        "  tones/dov/03.flac#0 (test)",
+        "    = tones/copy.flac#0 (train)",
+    ]
+
+
+def test_a_config_of_corpora_only(spoilt: str, tones: FolderCorpus, tmp_path: Path) -> None:
+    config = tmp_path / "clinic.yaml"
+    told = {"workdir": str(tmp_path / "work"), "corpora": {"tones": tones.model_dump(mode="json")}}
+    config.write_text(yaml.safe_dump(told))
+    assert inspect(spoilt, "--config", config).stdout == TEXT.format(uri=spoilt)
+    config.write_text(yaml.safe_dump({**told, "tasks": {"pitch": {"corpus": "tones", "label": "pitch"}}}))
+    result = inspect(spoilt, "--config", config)
+    assert (result.exit_code, result.stdout) == (2, "")
+    lacks = "lacks name, registry, teacher, students, training; see configs/quickstart.yaml"
+    assert result.stderr == f"trillsson: config {config} {lacks}\n"
 
 
 def test_the_text_of_an_embedding_dataset(spoilt: str, tmp_path: Path) -> None:

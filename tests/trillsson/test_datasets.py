@@ -225,7 +225,7 @@ def test_one_of_several_manifests_has_to_be_named(dataset: Dataset) -> None:
     assert str(caught.value) == (
         f"{dataset.root} holds 7 manifests; name one, the newest first: "
         f"{folder}/5.json (2023-11-15 03:13 UTC, 4 records), "
-        f"{folder}/4.json (2023-11-15 02:13 UTC, damaged), "
+        f"{folder}/4.json (2023-11-15 02:13 UTC, damaged, or not of schema version 2), "
         f"{folder}/3.json (2023-11-15 01:13 UTC, 4 records), "
         f"{folder}/2.json (2023-11-15 00:13 UTC, 4 records), "
         f"{folder}/1.json (2023-11-14 23:13 UTC, 4 records) and 2 more"

@@ -28,7 +28,7 @@ from trillsson.config.models import (
     TFLiteTeacher,
     WaveformInput,
 )
-from trillsson.config.reading import load_preparation, load_release, parse_preparation, parse_release
+from trillsson.config.reading import load_preparation, load_release, load_uses, parse_preparation, parse_release
 from trillsson.config.release import (
     RESERVED,
     Evaluation,
@@ -82,6 +82,7 @@ __all__ = [
     "WaveformInput",
     "load_preparation",
     "load_release",
+    "load_uses",
     "parse_preparation",
     "parse_release",
 ]

@@ -37,6 +37,19 @@ def load_preparation(path: Path) -> Preparation:
     return parse_preparation(_read(path), source=str(path))
 
 
+def load_uses(path: Path) -> Preparation:
+    """Reads what a config uses its corpora for: a release, or one of which only corpora are to be prepared.
+
+    With `tasks` or `training`, which say that, it must be a whole release.
+
+    Raises:
+        InputError: as `load_release`.
+    """
+    raw = _read(path)
+    parse = parse_release if raw.keys() & {"tasks", "training"} else parse_preparation
+    return parse(raw, source=str(path))
+
+
 def parse_release(raw: Mapping[Any, Any], *, source: str) -> Release:
     """Validates a parsed config; `source` names it in errors.
 

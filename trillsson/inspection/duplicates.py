@@ -41,7 +41,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Leak:
-    """A test clip, and the first clip with the same samples that is not in test."""
+    """A test clip, and the first clip with the same samples that is learnt from."""
 
     test: NamedClip
     learnt: NamedClip
@@ -56,8 +56,8 @@ class Duplicates:
         copies: clips of the dataset itself beyond the first of each group.
         across: groups that also have a clip in another dataset.
         named: the first groups.
-        leaks: test clips of which a group holds a clip that is not in test. Training learns from such a clip, also
-            where it has no split.
+        leaks: test clips of which a group holds a clip that is not in test, of a corpus that is learnt from. Training
+            learns from such a clip, also where it has no split.
         named_leaks: the first of them.
     """
 
@@ -112,22 +112,26 @@ def read_table(dataset: Dataset, columns: Iterable[str]) -> ClipTable:
     return table
 
 
-def find_duplicates(datasets: Sequence[Dataset], tables: Sequence[ClipTable]) -> Duplicates:
+def find_duplicates(
+    datasets: Sequence[Dataset], tables: Sequence[ClipTable], *, learnt_from: Sequence[str] | None = None
+) -> Duplicates:
     """Finds the clips of the first dataset that occur more than once in it and in the others.
 
     Args:
         datasets: the dataset, then those it is compared with.
         tables: their tables, in the same order.
+        learnt_from: the corpora that are learnt from; None: all.
     """
     rows, sizes = _repeated(np.concatenate([table.digests for table in tables]))
     if not sizes.size:
         return Duplicates(groups=0, copies=0, across=0, named=(), leaks=0, named_leaks=())
     starts = np.cumsum(sizes) - sizes
     test = np.concatenate([table.tests for table in tables])[rows]
+    trains = [learnt_from is None or dataset.manifest.corpus in learnt_from for dataset in datasets]
+    learnt = ~test & np.repeat(trains, [table.tests.size for table in tables])[rows]
     mine = np.add.reduceat(rows < tables[0].tests.size, starts, dtype=np.intp)
-    tests = np.add.reduceat(test, starts, dtype=np.intp)
     held = mine > 0
-    leaking = held & (tests > 0) & (tests < sizes)
+    leaking = held & np.logical_or.reduceat(learnt, starts)
     leaked = np.flatnonzero(test & np.repeat(leaking, sizes))
     group_of = np.repeat(np.arange(sizes.size), sizes)
 
@@ -136,7 +140,7 @@ def find_duplicates(datasets: Sequence[Dataset], tables: Sequence[ClipTable]) ->
 
     def leak(place: int) -> tuple[int, int]:
         group = members(int(group_of[place]))
-        return int(rows[place]), int(rows[group][~test[group]][0])
+        return int(rows[place]), int(rows[group][learnt[group]][0])
 
     kept = np.flatnonzero(held)
     groups = {group: rows[members(group)][:_NAMED_COPIES].tolist() for group in _first(kept, rows[starts[kept]])}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from trillsson.config import Task, load_release
+from trillsson.config import Preparation, Release, load_uses
 from trillsson.datasets import find_manifest, open_any_dataset, open_dataset
 from trillsson.errors import InputError
 from trillsson.inspection.embeddings import summarise_embeddings
@@ -26,7 +26,8 @@ def inspect(
     Args:
         uri: a manifest, or the folder of a dataset that has one.
         against: other audio datasets to look for copies of its clips in.
-        config: a release, whose tasks' split columns also say which clips are test.
+        config: a release, whose tasks' split columns also say which clips are test, and whose training corpora are
+            learnt from; one of corpora only says neither.
         html: where to write the page; what is there is replaced.
         clips: how many clips the page has to listen to.
         seed: decides which clips are drawn.
@@ -47,9 +48,15 @@ def inspect(
         return embeddings_text(summarise_embeddings(dataset))
     if html is not None and not html.parent.is_dir():
         raise InputError(f"--html: folder {html.parent} does not exist; make it, or give another path")
-    tasks = _tasks(config, dataset.manifest.corpus) if config else {}
+    uses = _uses(config, dataset.manifest.corpus) if config else None
     compared = [open_dataset(find_manifest(other), "audio") for other in against]
-    summary = summarise(dataset, compared, tasks=tasks)
+    release = uses if isinstance(uses, Release) else None
+    summary = summarise(
+        dataset,
+        compared,
+        tasks=release.tasks if release else {},
+        learnt_from=release.training.corpora if release else None,
+    )
     if html is not None:
         from trillsson.inspection.page import render
         from trillsson.inspection.sampling import draw
@@ -60,11 +67,11 @@ def inspect(
     return text(summary)
 
 
-def _tasks(config: Path, corpus: str) -> dict[str, Task]:
-    release = load_release(config)
-    if corpus not in release.corpora:
-        known = ", ".join(release.corpora)
+def _uses(config: Path, corpus: str) -> Preparation:
+    uses = load_uses(config)
+    if corpus not in uses.corpora:
+        known = ", ".join(uses.corpora)
         raise InputError(
             f"--config: {config} has no corpus {corpus!r}, only {known}; give the one it was prepared with"
         )
-    return release.tasks
+    return uses

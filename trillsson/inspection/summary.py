@@ -39,6 +39,7 @@ class Summary:
         tests: clips that are test by any of these.
         columns: the label columns by name, but for one that repeats every clip's split.
         compared: the datasets that duplicates were looked for in as well.
+        learnt_from: the training corpora; None where it is not known which these are, and any may be.
         test_columns: columns by which a clip of any of these datasets is test, beside its own split.
         duplicates: clips that occur more than once, and leaks.
     """
@@ -52,11 +53,18 @@ class Summary:
     tests: int
     columns: tuple[Column, ...]
     compared: tuple[Dataset, ...]
+    learnt_from: tuple[str, ...] | None
     test_columns: tuple[str, ...]
     duplicates: Duplicates
 
 
-def summarise(dataset: Dataset, against: Sequence[Dataset] = (), *, tasks: Mapping[str, Task] | None = None) -> Summary:
+def summarise(
+    dataset: Dataset,
+    against: Sequence[Dataset] = (),
+    *,
+    tasks: Mapping[str, Task] | None = None,
+    learnt_from: Sequence[str] | None = None,
+) -> Summary:
     """Reads the manifest and the indexes of an audio dataset and says what is in it.
 
     Memory grows by 21 bytes a clip; what else is kept has bounds.
@@ -65,6 +73,7 @@ def summarise(dataset: Dataset, against: Sequence[Dataset] = (), *, tasks: Mappi
         dataset: the dataset.
         against: other audio datasets to look for copies of its clips in.
         tasks: a release's tasks: a clip that is test by the split column of any is test.
+        learnt_from: a release's training corpora: a test clip leaks only into these. None: into any.
 
     Raises:
         InputError: a dataset is given twice, or a copy of it.
@@ -113,8 +122,9 @@ def summarise(dataset: Dataset, against: Sequence[Dataset] = (), *, tasks: Mappi
             if name in not_split
         ),
         compared=tuple(against),
+        learnt_from=None if learnt_from is None else tuple(learnt_from),
         test_columns=tuple(sorted({column for each in tables for column in each.columns})),
-        duplicates=find_duplicates((dataset, *against), tables),
+        duplicates=find_duplicates((dataset, *against), tables, learnt_from=learnt_from),
     )
 
 

@@ -49,7 +49,7 @@ def text(summary: Summary) -> str:
     blocks += [f"Test by any of these splits: {plural(summary.tests, 'clip')}"] if summary.task_splits else []
     for column in summary.columns:
         blocks += _column(column)
-    blocks += _duplicates(summary.duplicates, compared=summary.compared)
+    blocks += _duplicates(summary.duplicates, compared=summary.compared, learnt_from=summary.learnt_from)
     return "\n\n".join(blocks)
 
 
@@ -143,7 +143,7 @@ def _column(column: Column) -> Iterator[str]:
     yield f"{told}\n\n{_table(rows, ['value', *(SPLITS[split] for split in at)], left=(0,))}"
 
 
-def _duplicates(found: Duplicates, *, compared: Sequence[Dataset]) -> Iterator[str]:
+def _duplicates(found: Duplicates, *, compared: Sequence[Dataset], learnt_from: Sequence[str] | None) -> Iterator[str]:
     where = "within this dataset"
     if compared:
         where += " and across " + ", ".join(other.manifest.corpus for other in compared)
@@ -155,7 +155,8 @@ def _duplicates(found: Duplicates, *, compared: Sequence[Dataset]) -> Iterator[s
         lines += [f"    and {plural(beyond, 'more clip')}"] if beyond else []
     lines += _and_more(found.groups - len(found.named))
     yield "\n".join(lines)
-    lines = [f"Leaks: {plural(found.leaks, 'test clip')} also outside test"]
+    inside = f" in {', '.join(learnt_from)}" if learnt_from else ""
+    lines = [f"Leaks: {plural(found.leaks, 'test clip')} also outside test{inside}"]
     for leak in found.named_leaks:
         lines += [f"  {_key(leak.test)}", f"    = {_key(leak.learnt)}"]
     lines += _and_more(found.leaks - len(found.named_leaks))

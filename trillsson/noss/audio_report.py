@@ -151,7 +151,7 @@ def _without_target(pair: DatasetPair, screened: Screened, *, columns: Sequence[
 def _line(corpus: CorpusAudio) -> str:
     heard = f"{corpus.clips} clips, {corpus.hours:.2f} h; {_counted(corpus.rejects)}"
     not_learnt = f"{corpus.leaks} leaks, {corpus.duplicates} duplicates, {corpus.no_target} without a target"
-    return f"audio {corpus.name}: {heard}, {not_learnt}; {corpus.pool} learnt from"
+    return f"audio {corpus.name}: {heard}, {not_learnt}; {corpus.pool} learnt from or validated on"
 
 
 def _counted(rejects: Mapping[str, int]) -> str:

@@ -68,6 +68,11 @@ class Verdict(Spec):
         return f"student {self.student} is not publishable: {failed}"
 
 
+def percent(fraction: float) -> str:
+    """Writes a share as it was asked for: 0.995 is `99.5%`, not 100%."""
+    return f"{100 * fraction:g}%"
+
+
 def required_gate(gate: Gate | None) -> Gate:
     """Returns the gate of a release.
 
@@ -125,7 +130,8 @@ def kept_tasks(kept: Mapping[str, float], gate: Gate) -> int:
 def verdict_line(verdict: Verdict, gate: Gate, *, tasks: int) -> str:
     """Returns the verdict in one line: passed or not, on how many of the teacher's `tasks`, and what else failed."""
     said = f"{verdict.student} {'passed' if verdict.passed else 'did not pass'} the gate"
-    reached = f"{gate.teacher_fraction:.0%} of the teacher's score on {kept_tasks(verdict.kept, gate)} of {tasks} tasks"
+    kept = kept_tasks(verdict.kept, gate)
+    reached = f"{percent(gate.teacher_fraction)} of the teacher's score on {kept} of {tasks} tasks"
     failed = [check.text for check in verdict.checks[1:] if not check.passed]
     return "; ".join([f"{said}: {reached}, wanted on at least {gate.min_tasks}", *failed])
 
@@ -143,7 +149,7 @@ def enforce(verdict: Verdict) -> None:
 def _checks(student: ModelResult, kept: dict[str, float], gate: Gate) -> Iterator[Check]:
     reached = kept_tasks(kept, gate)
     yield Check(
-        name=f"tasks with {gate.teacher_fraction:.0%} of the teacher's score",
+        name=f"tasks with {percent(gate.teacher_fraction)} of the teacher's score",
         passed=reached >= gate.min_tasks,
         measured=reached,
         bound="at least",

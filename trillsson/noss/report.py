@@ -7,7 +7,7 @@ from statistics import median
 from trillsson.config import SAMPLE_RATE, Gate, Release
 from trillsson.errors import InputError
 from trillsson.noss.audio_report import CorpusAudio, ModelRejects
-from trillsson.noss.gate import Verdict, keeps, kept_by_task, kept_tasks
+from trillsson.noss.gate import Verdict, keeps, kept_by_task, kept_tasks, percent
 from trillsson.noss.pictures import picture
 from trillsson.noss.results import (
     ModelResult,
@@ -100,6 +100,7 @@ def render(
         results=ordered,
         cards=cards,
         kept={card.result.name: card.kept for card in cards},
+        percent=percent,
         keeps=lambda fraction: release.gate is not None and keeps(fraction, release.gate),
         pictures=[picture(ordered, task=task) for task in tasks],
         tasks=[_task_row(task, ordered, release=release) for task in tasks],
@@ -146,9 +147,12 @@ def _figures(
 ) -> Iterator[tuple[str, str]]:
     """Yields the large numbers of a card and what they are."""
     if kept and gate:
-        yield f"{kept_tasks(kept, gate)} of {tasks}", f"tasks with {gate.teacher_fraction:.0%} of the teacher’s score"
+        yield (
+            f"{kept_tasks(kept, gate)} of {tasks}",
+            f"tasks with {percent(gate.teacher_fraction)} of the teacher’s score",
+        )
     elif kept:
-        yield f"{median(kept.values()):.0%}", "of the teacher’s score, on the median task"
+        yield f"{median(kept.values()):.1%}", "of the teacher’s score, on the median task"
     if student.size_mb:
         largest = max(student.size_mb, key=student.size_mb.__getitem__)
         yield f"{student.size_mb[largest]:.1f} MB", f"largest export, {largest}"
@@ -162,8 +166,8 @@ def _notes(
     """Yields sentences: the comparison with the teacher, then whatever a reader must not overlook."""
     if kept:
         least = min(kept, key=kept.__getitem__)
-        typical = f"Keeps {median(kept.values()):.0%} of the teacher’s score on the median task"
-        yield f"{typical}; least on {least}, {kept[least]:.0%}."
+        typical = f"Keeps {median(kept.values()):.1%} of the teacher’s score on the median task"
+        yield f"{typical}; least on {least}, {kept[least]:.1%}."
     if teacher and student.ms_per_second and teacher.ms_per_second:
         ratio = teacher.ms_per_second / student.ms_per_second
         yield f"Runs {_times(ratio, 'fast') if ratio >= 1 else _times(1 / ratio, 'slow')} as the teacher."

@@ -66,7 +66,7 @@ def run(spec: ScreenSpec) -> str:
         (Path(folder) / SCREENING).write_text(screening.model_dump_json(indent=1), encoding="utf-8")
         stored = commit_folder(uri, Path(folder))
     total = screening.total
-    learnt = f"{total.pool} are learnt from ({total.pool_seconds / 3600:.2f} h)"
+    learnt = f"{total.pool} are learnt from or validated on ({total.pool_seconds / 3600:.2f} h)"
     say(f"screen: of {total.clips} clips {learnt}; {total.duplicates} duplicates, {total.leaks} leaks [{watch}]")
     return stored
 

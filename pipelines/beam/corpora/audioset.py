@@ -31,7 +31,8 @@ ABOUT = About(
 
 _SECONDS = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)"
 _LINE = re.compile(rf'([\w-]{{11}}), *{_SECONDS}, *{_SECONDS}, *"?(/[^"\s]+)"?\s*', re.ASCII)
-_STEM = re.compile(r"Y?([\w-]{11})(?:_([0-9]+(?:\.[0-9]+)?)(?:[_-][0-9]+(?:\.[0-9]+)?)?)?", re.ASCII)
+_UNITS = r"[0-9]{1,12}(?:\.[0-9]{1,12})?"  # of seconds or milliseconds
+_STEM = re.compile(rf"Y?([\w-]{{11}})(?:_({_UNITS})(?:[_-]{_UNITS})?)?", re.ASCII)
 
 _AMBIGUOUS = "several segments of its video are listed: name files <id>_<start>, or set cut: false"
 

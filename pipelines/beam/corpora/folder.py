@@ -5,6 +5,7 @@ import io
 import json
 import posixpath
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 from unicodedata import normalize
@@ -30,7 +31,8 @@ Row = Mapping[str, str]
 class FolderReader(FileReader):
     """Reads a `FolderCorpus`: each file of it is an item, joined with its row of the table.
 
-    A row without a file is a reject `missing`, a file without a row a reject `unlisted`. A word in the column of the
+    A row without a file is a reject `missing`, one whose file is not audio by its name a reject `unsupported`, a file
+    without a row a reject `unlisted`. A word in the column of the
     split that means none of the three splits is refused here, before anything is decoded.
     """
 
@@ -39,18 +41,19 @@ class FolderReader(FileReader):
         self._spec = spec
 
     def items(self) -> Iterator[Item]:
-        files = {path: file for path, file in self._files().items() if is_audio(path) and self._wanted(path)}
+        there = self._files()
+        files = {path: file for path, file in there.items() if is_audio(path) and self._wanted(path)}
         if not files:
             kinds = ", ".join(sorted(EXTENSIONS))
             hint = "" if self._spec.include == ("*",) else f" that matches include {', '.join(self._spec.include)}"
             raise InputError(f"{self._root} holds no audio{hint}; give a folder with {kinds} files")
         table = self._spec.csv or self._spec.jsonl
-        rows = None if table is None else self._rows(table, files)
+        rows = None if table is None else self._rows(table, there)
         if rows and files.keys().isdisjoint(rows):
             names = f"{next(iter(rows))!r}; give paths below {self._root}, such as {next(iter(files))!r}"
             raise InputError(f"{self._root}/{table} names none of the files that are there, but such as {names}")
         for path in sorted(files.keys() | (rows or {}).keys()):
-            yield self._item(path, files.get(path), rows)
+            yield self._item(path, there.get(path), rows)
 
     def _wanted(self, path: str) -> bool:
         return _matches(path, self._spec.include) and not _matches(path, self._spec.exclude)
@@ -59,6 +62,9 @@ class FolderReader(FileReader):
         table = self._spec.csv or self._spec.jsonl
         if file is None:
             return missing(path, path, f"{table} has a row for it")
+        if not is_audio(path):
+            detail = f"{table} has a row for it, and it is there, but its name is none of audio that is read"
+            return replace(item_of(path, file), reject="unsupported", detail=detail)
         if rows is None:
             return item_of(path, file)
         if path not in rows:

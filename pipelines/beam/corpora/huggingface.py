@@ -106,14 +106,16 @@ class HuggingFaceReader:
                 self._check_saved(path, files)
 
     def _check_saved(self, path: str, files: Mapping[str, FileInfo]) -> None:
-        """Refuses a `dataset_dict.json` with a split that is wanted and whose folder is not there."""
+        """Refuses a `dataset_dict.json` with a split that is wanted and has no folder, or whose name is none."""
         told = _json(open_storage(self._root), path)
+        where = join(self._root, path)
         names = told.get("splits") if isinstance(told, dict) else None
         for name in names if isinstance(names, list) else ():
-            folder = posixpath.join(posixpath.dirname(path), str(name))
+            if not isinstance(name, str):
+                raise InputError(f"{where} has {name!r} for a name; get it again")
+            folder = posixpath.join(posixpath.dirname(path), name)
             wanted = self._spec.splits is None or name in self._spec.splits
             if wanted and self._wanted(f"{folder}/data-00000-of-00001.arrow") and f"{folder}/state.json" not in files:
-                where = join(self._root, path)
                 raise InputError(f"{where} names split {name!r}, and {folder}/state.json does not exist; get it again")
 
     def _split(self, container: _Container) -> str | None:

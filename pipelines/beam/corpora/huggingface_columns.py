@@ -72,8 +72,8 @@ def choose_columns(spec: HuggingFaceCorpus, schema: "Schema", *, where: str) -> 
             kind = schema.field(name).type
             raise InputError(f"column {name!r} of {where} is {kind}; name one of a class, text, number or bool")
     probe = f"{audio}.path" if _has_child(schema.field(audio).type, "path") else None
-    known = {name: features.get(name, {}) for name in about}
-    classes = {name: tuple(told["names"]) for name, told in known.items() if told.get("_type") == "ClassLabel"}
+    known = {name: features[name] for name in about if features.get(name, {}).get("_type") == "ClassLabel"}
+    classes = {name: _classes(name, told, schema, where=where) for name, told in known.items()}
     return Columns(audio, probe, speaker, labels, classes)
 
 
@@ -121,6 +121,23 @@ def _features(schema: "Schema") -> Mapping[str, Mapping[str, Any]]:
         return {}
 
 
+def _classes(name: str, told: Mapping[str, Any], schema: "Schema", *, where: str) -> tuple[str, ...]:
+    """Returns the names of a column's classes.
+
+    Raises:
+        InputError: the file's notes do not name them, or the column does not number them.
+    """
+    from pyarrow.types import is_integer
+
+    names = told.get("names")
+    if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+        raise InputError(f"column {name!r} of {where} is a ClassLabel whose names are no list of texts; get it again")
+    kind = schema.field(name).type
+    if not is_integer(_plain(kind)):
+        raise InputError(f"column {name!r} of {where} is a ClassLabel of {kind}, not of integers; get it again")
+    return tuple(names)
+
+
 def _only_audio(schema: "Schema", features: Mapping[str, Mapping[str, Any]], where: str) -> str:
     noted = [name for name, told in features.items() if told.get("_type") == "Audio"]
     likely: list[str] = noted or [field.name for field in schema if _has_child(field.type, "bytes")]
@@ -156,4 +173,11 @@ def _is_scalar(kind: "DataType") -> bool:
     from pyarrow import types
 
     plain = (types.is_string, types.is_large_string, types.is_boolean, types.is_integer, types.is_floating)
-    return any(is_kind(kind.value_type if types.is_dictionary(kind) else kind) for is_kind in plain)
+    return any(is_kind(_plain(kind)) for is_kind in plain)
+
+
+def _plain(kind: "DataType") -> "DataType":
+    """Returns the type of a column's values, also where they are stored once each, in a dictionary."""
+    from pyarrow.types import is_dictionary
+
+    return kind.value_type if is_dictionary(kind) else kind

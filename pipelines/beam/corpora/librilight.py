@@ -52,7 +52,7 @@ class LibriLightReader(SubsetReader):
             raise RejectError("missing_vad", f"{beside} does not exist")
         try:
             known = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # RecursionError: it is nested too deeply.
             raise RejectError("bad_vad", f"{beside} is not JSON: {error}") from error
         if not isinstance(known, dict) or "voice_activity" not in known:
             raise RejectError("missing_vad", f"{beside} has no voice_activity")

@@ -130,6 +130,22 @@ def test_test_by_the_split_columns_of_tasks(make_dataset: MakeDataset, make_clip
     ]
 
 
+def test_a_test_clip_leaks_only_into_corpora_that_are_learnt_from(
+    make_dataset: MakeDataset, make_clip: MakeClip
+) -> None:
+    own = make_dataset([make_clip("a", 1, split="test"), make_clip("b", 1, split="train"), make_clip("c", 2)])
+    other = make_dataset([make_clip("p", 1), make_clip("q", 2, split="test")], corpus="more")
+
+    def leaks(*learnt_from: str) -> list[tuple[str, str]]:
+        found = summarise(own, [other], learnt_from=learnt_from).duplicates
+        assert (found.groups, found.copies, found.across, found.leaks) == (2, 1, 2, len(found.named_leaks))
+        return [(leak.test.key, leak.learnt.key) for leak in found.named_leaks]
+
+    assert leaks("speech", "more") == [("a", "b"), ("q", "c")]
+    assert leaks("more") == [("a", "p")]
+    assert leaks("third") == []
+
+
 def test_only_the_first_are_named_and_all_are_counted(make_dataset: MakeDataset, make_clip: MakeClip) -> None:
     clips = [
         make_clip(f"{sound}-{copy}", sound, split="test" if copy else "") for sound in range(25) for copy in (0, 1)

@@ -78,8 +78,9 @@ def test_a_line_a_corpus(pairs: list[DatasetPair], screened: Screened) -> None:
     spoilt = replace(speech, audio=replace(speech.audio, manifest=manifest))
     assert audio_lines(read_audio([spoilt, two], screened, **USES)) == [
         "audio speech: 17 clips, 0.00 h; 3 rejects (too_short 2, silent 1), 7 leaks, 7 duplicates, 1 without a target; "
-        "1 learnt from",
-        "audio speech-two: 4 clips, 0.00 h; 0 rejects, 0 leaks, 0 duplicates, 0 without a target; 0 learnt from",
+        "1 learnt from or validated on",
+        "audio speech-two: 4 clips, 0.00 h; 0 rejects, 0 leaks, 0 duplicates, 0 without a target; "
+        "0 learnt from or validated on",
     ]
 
 

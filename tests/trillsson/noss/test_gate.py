@@ -98,6 +98,15 @@ def test_a_verdict_in_one_line(
     assert verdict_line(verdict, GATE, tasks=3) == f"nano {line}"
 
 
+@pytest.mark.parametrize(("fraction", "told"), [(0.995, "99.5%"), (0.004, "0.4%"), (0.29, "29%"), (1.0, "100%")])
+def test_the_wanted_share_is_told_as_it_was_asked_for(make_result: MakeResult, fraction: float, told: str) -> None:
+    gate = Gate(teacher_fraction=fraction, min_tasks=2, max_size_mb=6)
+    verdict = judge(make_result(values=TEACHER), make_result("big", "teacher", TEACHER), gate)
+    assert verdict.checks[0].name == f"tasks with {told} of the teacher's score"
+    line = f"nano passed the gate: {told} of the teacher's score on 3 of 3 tasks, wanted on at least 2"
+    assert verdict_line(verdict, gate, tasks=3) == line
+
+
 def test_kept_shares(make_result: MakeResult, make_score: MakeScore) -> None:
     def scores(accuracy: float, rate: float) -> dict[str, TaskScore]:
         spoof = make_score("spoof", rate, metric="equal_error_rate", classes=2)

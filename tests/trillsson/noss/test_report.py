@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from trillsson.config import Release
+from trillsson.config import Gate, Release
 from trillsson.errors import InputError
 from trillsson.noss.audio_report import CorpusAudio, ModelRejects
 from trillsson.noss.gate import judge
@@ -111,7 +111,7 @@ def test_says_what_matters(results: list[ModelResult], release: Release) -> None
     for phrase in (
         "1 of 2 students passed the gate: nano",
         "tasks with 90% of the teacher’s score 2 of 2",  # a label stands before its figure in the source
-        "Keeps 96% of the teacher’s score on the median task; least on emotion, 95%.",
+        "Keeps 96.5% of the teacher’s score on the median task; least on emotion, 95.0%.",
         "Runs 20.0 times as fast as the teacher.",
         "Its tflite size is 1.6% of the teacher’s.",
         "Scores below the baseline log-mel on emotion.",
@@ -129,6 +129,19 @@ def test_says_what_matters(results: list[ModelResult], release: Release) -> None
         assert phrase in text
     assert text.count("Scores below the baseline") == 1
     assert text.index("Scores below the baseline") > text.index("measured 44.4")  # on the card of micro
+
+
+def test_shares_are_not_rounded_to_what_was_asked_for(make_result: MakeResult, release: Release) -> None:
+    gate = Gate(teacher_fraction=0.999, min_tasks=1, max_size_mb=30)
+    results = [make_result("big", "teacher", values={"emotion": 1.0}), make_result("nano", values={"emotion": 0.996})]
+    text = Page(report(results, release.model_copy(update={"gate": gate}))).text
+    for phrase in (
+        "tasks with 99.9% of the teacher’s score 0 of 1",
+        "The gate asks for 99.9% on at least 1 task.",
+        "Keeps 99.6% of the teacher’s score on the median task",
+        "✗ keeps 99.6%",
+    ):
+        assert phrase in text
 
 
 def test_warns_where_the_baseline_beats_the_teacher(

@@ -168,7 +168,8 @@ def test_the_report_tells_the_same_each_time(
         "» ",
         "» tiny passed the gate: 90% of the teacher's score on 1 of 1 tasks, wanted on at least 1",
         "» ",
-        "» audio speech: 4 clips, 0.00 h; 0 rejects, 0 leaks, 0 duplicates, 1 without a target; 2 learnt from",
+        "» audio speech: 4 clips, 0.00 h; 0 rejects, 0 leaks, 0 duplicates, 1 without a target; "
+        "2 learnt from or validated on",
         "» embeddings of speech by teacher: 1 rejects (non_finite_embedding 1)",
         f"» report: {uri}/report.html",
     ]

@@ -95,7 +95,10 @@ def test_leaks_and_duplicates_within_and_across_corpora(
         "other": counts(clips=2),
     }
     assert told["total"] == counts(clips=16, test=3, pool=4, leaks=3, duplicates=4)
-    assert "» screen: of 16 clips 4 are learnt from (0.00 h); 4 duplicates, 3 leaks [" in capsys.readouterr().err
+    assert (
+        "» screen: of 16 clips 4 are learnt from or validated on (0.00 h); 4 duplicates, 3 leaks ["
+        in capsys.readouterr().err
+    )
 
 
 def counts(*, clips: int, test: int = 0, pool: int = 0, leaks: int = 0, duplicates: int = 0) -> dict[str, float]:

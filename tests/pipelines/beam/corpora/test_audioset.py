@@ -139,6 +139,7 @@ def test_audio_that_appears_later_keeps_its_key(corpus: AudioSetCorpus) -> None:
         ("--PJHxphWEs.csv", None),
         ("x--PJHxphWEs.wav", None),
         ("--PJHxphWEs-30.wav", None),
+        ("--PJHxphWEs_0000000000030.wav", None),  # beyond 12 digits; 309, as on gs://, are beyond a float
     ],
 )
 def test_names_that_downloaders_give(corpus: AudioSetCorpus, path: str, found: int | None) -> None:

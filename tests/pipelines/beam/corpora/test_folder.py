@@ -172,12 +172,20 @@ def test_a_row_without_a_file_is_a_reject(tones: FolderCorpus, edit_csv: EditCsv
     assert (reject.key, reject.reject, reject.detail) == ("ann/99.wav", "missing", "labels.csv has a row for it")
 
 
-@pytest.mark.parametrize("path", ["b", "c.txt"])
-def test_a_row_whose_path_is_no_audio_is_a_reject(tones: FolderCorpus, edit_csv: EditCsv, path: str) -> None:
-    (Path(tones.path) / "c.txt").touch()
+@pytest.mark.parametrize(
+    ("path", "reason", "more"),
+    [
+        ("b", "missing", ""),
+        ("c.raw", "unsupported", ", and it is there, but its name is none of audio that is read"),
+    ],
+)
+def test_a_row_whose_path_is_no_audio_is_a_reject(
+    tones: FolderCorpus, edit_csv: EditCsv, path: str, reason: str, more: str
+) -> None:
+    (Path(tones.path) / "c.raw").touch()
     edit_csv(lambda rows: rows.append({**rows[0], "path": path}))
     (reject,) = [each for each in items_of(tones) if each.reject]
-    assert (reject.key, reject.reject, reject.detail) == (path, "missing", "labels.csv has a row for it")
+    assert (reject.key, reject.reject, reject.detail) == (path, reason, f"labels.csv has a row for it{more}")
 
 
 @pytest.mark.parametrize("path", ["", " "])

@@ -277,6 +277,33 @@ def test_a_class_that_has_no_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "kind", "fault"),
+    [
+        ({}, pa.int64(), "whose names are no list of texts"),
+        ({"names": None}, pa.int64(), "whose names are no list of texts"),
+        ({"names": {"0": "no"}}, pa.int64(), "whose names are no list of texts"),
+        ({"names": [0, 1]}, pa.int64(), "whose names are no list of texts"),
+        ({"names": ["no", "yes"]}, pa.string(), "of string, not of integers"),
+        ({"names": ["no", "yes"]}, pa.float64(), "of double, not of integers"),
+    ],
+)
+def test_classes_that_cannot_be(tmp_path: Path, told: Mapping[str, Any], kind: pa.DataType, fault: str) -> None:
+    note = {"info": {"features": {"label": {**told, "_type": "ClassLabel"}}}}
+    schema = pa.schema([("audio", AUDIO), ("label", kind)], metadata={"huggingface": json.dumps(note)})
+    write_parquet(tmp_path / "train.parquet", [{"audio": None, "label": None}], schema)
+    message = f"column 'label' of {tmp_path}/train.parquet is a ClassLabel {fault}; get it again"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        items_of(tmp_path)
+    assert len(items_of(tmp_path, labels=())) == 1
+
+
+def test_classes_that_are_stored_once_each(tmp_path: Path) -> None:
+    schema = SCHEMA.set(1, pa.field("label", pa.dictionary(pa.int8(), pa.int64())))
+    write_parquet(tmp_path / "train.parquet", [row(1)], schema)
+    assert items_of(tmp_path)[0].labels["label"] == "yes"
+
+
+@pytest.mark.parametrize(
     ("path", "split"),
     [
         ("train-00000-of-00001.parquet", "train"),
@@ -452,6 +479,14 @@ def test_a_split_that_is_named_and_has_no_state(tmp_path: Path) -> None:
         items_of(tmp_path)
     assert len(items_of(tmp_path, splits={"train": "train"})) == 1
     assert len(items_of(tmp_path, files=("train/*",))) == 1
+
+
+def test_a_split_whose_name_is_none(tmp_path: Path) -> None:
+    save_to_disk(tmp_path / "train", [[row(0)]])
+    (tmp_path / "dataset_dict.json").write_text('{"splits": [["train"]]}')
+    message = f"{tmp_path}/dataset_dict.json has ['train'] for a name; get it again"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        items_of(tmp_path, splits={"train": "train"})
 
 
 @pytest.mark.parametrize("name", ["train.parquet", "data-00000-of-00001.arrow"])

@@ -224,7 +224,7 @@ def test_voice_activity_that_cannot_be(
     assert (raised.value.reason, raised.value.detail) == (reason, f"{FIRST}.json {detail}")
 
 
-@pytest.mark.parametrize("data", [b"{", b"\xff", b'{"voice_activity": [[0, ' + b"9" * 5_000 + b"]]}"])
+@pytest.mark.parametrize("data", [b"{", b"\xff", b'{"voice_activity": [[0, ' + b"9" * 5_000 + b"]]}", b"[" * 100_000])
 def test_a_json_that_is_none(corpus: LibriLightCorpus, data: bytes) -> None:
     (Path(corpus.path) / f"{FIRST}.json").write_bytes(data)
     with pytest.raises(RejectError, match=rf"^bad_vad: {FIRST}.json is not JSON: "):
