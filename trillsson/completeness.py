@@ -15,6 +15,7 @@ _OGG_PAGE_BYTES = 65_307
 
 _OGG_HEADER_BYTES = 27
 _OGG_LAST_PAGE = 4
+_OGG_SERIAL = slice(14, 18)
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,19 @@ def refuse_cut(ends: Ends) -> None:
     (RFC 3533).
 
     Raises:
-        RejectError: `empty` or `truncated`.
+        RejectError: `empty`, `truncated`, or `undecodable` if it holds several Ogg streams.
     """
     if not ends.size:
         raise RejectError("empty", "the file has no bytes")
     announced = _announced_size(ends.head)
     if ends.size < announced:
         raise RejectError("truncated", f"{ends.size} of {announced} bytes are there")
-    if ends.head[:4] == b"OggS" and not _ends_stream(ends.tail[max(0, ends.tail.rfind(b"OggS")) :]):
+    page = ends.tail[max(0, ends.tail.rfind(b"OggS")) :]
+    if ends.head[:4] == b"OggS" and not _ends_stream(page):
         raise RejectError("truncated", "the last page of the stream is not there, or not whole")
+    if ends.head[:4] == b"OggS" and page[_OGG_SERIAL] != ends.head[_OGG_SERIAL]:
+        told = "it holds several streams, as joined files do, of which the first alone would be read"
+        raise RejectError("undecodable", f"{told}; split it")
 
 
 def _ends_stream(page: bytes) -> bool:

@@ -396,7 +396,9 @@ def open_any_dataset(uri: str) -> Dataset:
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
-        raise IntegrityError(f"manifest {uri} is not one of schema version {SCHEMA_VERSION}; make it anew") from error
+        raise IntegrityError(
+            f"manifest {uri} is damaged, or not of schema version {SCHEMA_VERSION}; delete it and run its step again"
+        ) from error
     for total in ("sources", "lost", "items", "records", "windows"):
         told, held = getattr(manifest, total), sum(getattr(shard, total) for shard in manifest.shards)
         if told != held:

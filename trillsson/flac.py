@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from trillsson.audio import RejectError
+
 _HEAD_BYTES = 26
 """`fLaC`, the header of a metadata block, and STREAMINFO as far as the number of samples (RFC 9639, section 8.2)."""
 
@@ -52,7 +54,8 @@ def flac_blocks(path: Path, info: FlacInfo, *, size: int) -> Iterator[NDArray[np
         size: samples a channel in one block.
 
     Raises:
-        FlacError: there are more or fewer samples than the file announces; no more than these were given.
+        FlacError: there are fewer samples than the file announces.
+        RejectError: there are more, which libsndfile would drop without a word.
     """
     import miniaudio
 
@@ -62,9 +65,10 @@ def flac_blocks(path: Path, info: FlacInfo, *, size: int) -> Iterator[NDArray[np
             block = np.frombuffer(data, np.int16).reshape(-1, info.channels)
             found += len(block)
             if found > info.samples:
-                break
+                told = f"it holds more than the {info.samples} samples that its header announces"
+                raise RejectError("undecodable", f"{told}, as two joined files do; split it or mend its header")
             yield block
     except miniaudio.DecodeError as error:
         raise FlacError(str(error)) from error
     if found != info.samples:
-        raise FlacError(f"{found} samples or more, {info.samples} are announced")
+        raise FlacError(f"{found} of {info.samples} samples")

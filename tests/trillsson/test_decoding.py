@@ -187,6 +187,13 @@ def test_sphere_files_that_are_compressed_are_not_taken_for_cut_ones() -> None:
         decode(packed)
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_ogg_files_that_were_joined_are_refused(subtype: str) -> None:
+    joined = b"".join(encoded(tone(48_000, seconds), 48_000, format="OGG", subtype=subtype) for seconds in (1.0, 2.0))
+    with pytest.raises(RejectError, match=r"^undecodable: it holds several streams, as joined files do, .*; split it$"):
+        decode(joined)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_samples_that_are_not_finite_are_refused(bad: float) -> None:
     samples = tone(16_000, 1.0)

@@ -7,7 +7,7 @@ seen, and reads nothing of what it has behind it.
 """
 
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -53,7 +53,7 @@ class Windows:
     standardiser: Standardiser
     training: Training
 
-    def batches(self, windows: int, *, start: int) -> Iterator[Batch]:
+    def batches(self, windows: int, *, start: int) -> Generator[Batch, None, None]:
         """Yields training batches without end, from step `start` on.
 
         Args:
