@@ -14,8 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ from pipelines.process import settle_environment
 from trillsson.config import FolderCorpus, Framing, LogMelBaseline, Training
 from trillsson.pairs import open_pairs
 from trillsson.tfrecords import read_tfrecords
-from trillsson.training.data import Windows, count_windows, open_windows
+from trillsson.training.data import Batch, Windows, count_windows, open_windows
 from trillsson.training.targets import Standardiser
 
 SECONDS = 10
@@ -43,7 +42,7 @@ def main(minutes: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         windows = make_windows(Path(folder), int(minutes * 60 / SECONDS))
         count = count_windows(windows.learnt)
-        epochs = iter(range(ROUNDS + 1))
+        streams: list[Generator[Batch, None, None]] = []
         files = sorted({str(path) for shard in windows.learnt for path in (shard.audio, shard.targets)})
 
         def with_tensorflow() -> None:
@@ -55,13 +54,16 @@ def main(minutes: float) -> None:
                     pass
 
         def fed() -> None:
-            # A stream of its own: what one has read ahead while others were measured would cost nothing.
-            steps = count // BATCH
-            with closing(windows.batches(count, start=next(epochs) * steps)) as batches:
-                for _ in range(steps):
-                    next(batches)
+            for _ in range(count // BATCH):
+                next(streams[-1])
 
-        rounds = [[count / seconds(work) for work in (with_tensorflow, in_a_loop, fed)] for _ in range(ROUNDS + 1)][1:]
+        rounds = []
+        for number in range(ROUNDS + 1):
+            # A stream of its own: what one has read ahead while others were measured would cost nothing.
+            streams.append(windows.batches(count, start=number * (count // BATCH)))
+            rounds.append([count / seconds(work) for work in (with_tensorflow, in_a_loop, fed)])
+            streams.pop().close()
+    rounds = rounds[1:]
     raw, bare, speed = (statistics.median(column) for column in zip(*rounds, strict=True))
     ratios = [statistics.median(each[2] / each[other] for each in rounds) for other in (0, 1)]
     print("| | windows/s | training input / it |\n|---|---|---|")
@@ -100,4 +102,4 @@ def make_windows(root: Path, clips: int) -> Windows:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 240)
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 480)

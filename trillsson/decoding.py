@@ -195,8 +195,10 @@ class _Converter:
         mono = samples[:, 0]
         for channel in range(1, block.shape[1]):
             mono = mono + samples[:, channel]
-        if self._resampler is not None:
-            mono = self._resampler.resample_chunk(np.ascontiguousarray(mono), last=last)
-        scaled = mono * self._scale
+        if self._resampler is None:
+            scaled = mono * self._scale
+        else:
+            scaled = self._resampler.resample_chunk(np.ascontiguousarray(mono), last=last)
+            scaled *= self._scale
         np.rint(scaled, out=scaled)
         return np.clip(scaled, -32_768, 32_767, out=scaled).astype("<i2")
