@@ -4,7 +4,7 @@
 
 The loop reads each file with soundfile, averages its channels and resamples with soxr, and throws the result away. The
 job is all of `prepare`: list, plan, decode, cut, digest, write shards, indexes, entries and the manifest. Both are
-measured in hours of audio an hour of CPU, all threads counted, pinned to one core, in turns, the median of five.
+measured in hours of audio an hour of CPU, all threads counted, pinned to one core, in turns, the median of three.
 Imports are not counted; Beam's own start, some 0.4 s, is, which is why there are hours of audio.
 Speech is that of TRILLSSON_SPEECH_DATA (librispeech_mini), or harmonics where there is none.
 """
@@ -28,7 +28,7 @@ from pipelines.beam import prepare
 from trillsson.config import FolderCorpus
 
 SECONDS = 15
-ROUNDS = 5
+ROUNDS = 3
 FORMATS = {
     "FLAC 16 kHz mono": (".flac", 16_000, 1),
     "MP3 44.1 kHz stereo": (".mp3", 44_100, 2),
@@ -102,4 +102,4 @@ def some_speech(rate: int) -> NDArray[np.float32]:
 
 if __name__ == "__main__":
     os.sched_setaffinity(0, {0})
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 120)
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 360)
