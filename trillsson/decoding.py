@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from trillsson.audio import UNSUPPORTED, RejectError
 from trillsson.completeness import read_ends, refuse_cut
 from trillsson.config import SAMPLE_RATE
-from trillsson.flac import FlacError, FlacInfo, flac_blocks, parse_flac_info
+from trillsson.flac import FlacError, FlacInfo, flac_blocks, parse_flac_info, refuse_joined
+from trillsson.mpeg import Untagged, find_untagged, may_be_mpeg, mpeg_blocks
 from trillsson.storage import explain_os_errors
 
 BLOCK_SECONDS = 30
@@ -23,6 +24,7 @@ BLOCK_SECONDS = 30
 _BLOCKS_IN_MEMORY = 8
 """Blocks, 4 minutes in 8 MB, beyond which a recording waits in a temporary file."""
 
+_COPY_BYTES = 1 << 20
 _FULL_SCALE = 32_768
 
 Block = NDArray[np.int16]
@@ -104,6 +106,15 @@ def decode(audio: Path | bytes | Samples) -> Decoded:
         with contextlib.suppress(FlacError):
             return _collected(_flac_blocks(audio, info))
     refuse_cut(ends)
+    untagged = None
+    with _opened(audio) as file:
+        if info:
+            refuse_joined(file)
+        elif may_be_mpeg(ends.head):
+            untagged = find_untagged(file)
+    if untagged:
+        with _on_disk(audio, untagged.end) as path:
+            return _collected(_mpeg_blocks(path, untagged))
     return _collected(_file_blocks(audio))
 
 
@@ -132,6 +143,31 @@ def _flac_blocks(path: Path, info: FlacInfo) -> Iterator[Block]:
     for block in flac_blocks(path, info, size=BLOCK_SECONDS * info.rate):
         left -= len(block)
         yield convert(block, last=left <= 0)
+
+
+def _mpeg_blocks(path: Path, stream: Untagged) -> Iterator[Block]:
+    convert = _Converter(stream.rate, stream.channels, whole=True)
+    for block in mpeg_blocks(path, stream, size=BLOCK_SECONDS * stream.rate):
+        yield convert(block, last=False)
+    yield convert(np.zeros((0, stream.channels), np.int16), last=True)
+
+
+def _opened(audio: Path | bytes) -> BinaryIO:
+    return BytesIO(audio) if isinstance(audio, bytes) else audio.open("rb")
+
+
+@contextlib.contextmanager
+def _on_disk(audio: Path | bytes, size: int) -> Iterator[Path]:
+    """Gives the path of a file with the first `size` bytes: this one, or a temporary one."""
+    if isinstance(audio, Path) and audio.stat().st_size == size:
+        yield audio
+        return
+    with tempfile.NamedTemporaryFile(prefix="trillsson-") as copy:
+        with _opened(audio) as file, explain_os_errors("write", Path(tempfile.gettempdir())):
+            while copy.tell() < size and (block := file.read(min(size - copy.tell(), _COPY_BYTES))):
+                copy.write(block)
+            copy.flush()
+        yield Path(copy.name)
 
 
 def _file_blocks(audio: Path | bytes) -> Iterator[Block]:

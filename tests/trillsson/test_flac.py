@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trillsson import decoding
 from trillsson.audio import RejectError
 from trillsson.decoding import decode
-from trillsson.flac import FlacError, FlacInfo, flac_blocks, parse_flac_info
+from trillsson.flac import FlacError, FlacInfo, flac_blocks, parse_flac_info, refuse_joined
 
 PCM = np.random.default_rng(0).integers(-9_000, 9_000, 20_000, dtype=np.int16)
 
@@ -101,6 +101,26 @@ def test_two_files_in_one_are_refused(tmp_path: Path, rate: int) -> None:
     (tmp_path / "a.flac").write_bytes(flac(np.resize(PCM, 5 * rate), rate) * 2)
     with pytest.raises(RejectError, match=MORE.format(5 * rate)):
         decode(tmp_path / "a.flac")
+
+
+@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
+def test_two_files_in_one_are_refused_where_libsndfile_reads_them(tmp_path: Path, subtype: str) -> None:
+    second = b"fLaC\x80" + flac(PCM, subtype=subtype)[5:]
+    joined = flac(PCM, subtype=subtype) + second
+    told = r"^undecodable: another file lies behind the first one, as joined files have it; split it$"
+    with pytest.raises(RejectError, match=told):
+        decode(joined)
+    (tmp_path / "a.flac").write_bytes(joined)
+    with pytest.raises(RejectError, match=MORE.format(20_000) if subtype == "PCM_16" else told):
+        decode(tmp_path / "a.flac")
+
+
+@given(st.integers(0, 60))
+def test_a_second_file_is_found_wherever_it_begins(early: int) -> None:
+    first = flac(PCM).ljust((1 << 20) - early, b"\0")
+    refuse_joined(BytesIO(first + bytes(100)))
+    with pytest.raises(RejectError):
+        refuse_joined(BytesIO(first + flac(PCM)))
 
 
 def test_a_rate_of_nothing_is_a_reject(tmp_path: Path) -> None:
