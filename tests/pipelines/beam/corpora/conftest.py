@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.pipelines.beam.corpora.huggingface_files import row, save_to_disk, write_parquet
 from trillsson.config import parse_release
 from trillsson.config.corpora import CorpusSpec
 from trillsson.storage import open_storage
@@ -86,3 +87,23 @@ def write_speech() -> Callable[[Path, float], None]:
         soundfile.write(path, samples, 16_000)
 
     return write
+
+
+@pytest.fixture
+def parquet(tmp_path: Path) -> Path:
+    """Two files of train, with three and two rows, and one of test, in a folder `data`."""
+    write_parquet(tmp_path / "data/train-00000-of-00002.parquet", [row(0), row(1), row(2)])
+    write_parquet(tmp_path / "data/train-00001-of-00002.parquet", [row(3), row(4)])
+    write_parquet(tmp_path / "data/test-00000-of-00001.parquet", [row(5)])
+    (tmp_path / "README.md").write_text("---\nlicense: cc0-1.0\n---\n")
+    return tmp_path
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """As `parquet`, made by `DatasetDict.save_to_disk`, with a cache that a later `map` left."""
+    save_to_disk(tmp_path / "train", [[row(0), row(1), row(2)], [row(3), row(4)]])
+    save_to_disk(tmp_path / "test", [[row(5)]])
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    (tmp_path / "train/cache-3e15411d7a510a2f.arrow").write_bytes(b"no stream")
+    return tmp_path
