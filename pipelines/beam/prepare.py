@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import Field, SerializeAsAny
 
 from pipelines.beam.corpora import open_reader
-from pipelines.beam.corpora.reader import Item, Reader, fault_of
+from pipelines.beam.corpora.reader import Item, Reader, fault_of, printable
 from pipelines.beam.options import check_options
 from pipelines.beam.plan import (
     PlannedShard,
@@ -89,13 +89,11 @@ def _listed(spec: PrepareSpec, reader: Reader) -> Sequence[Item]:
     where = open_storage(spec.corpus.path).uri
     if fault := fault_of(where):
         raise InputError(f"corpus {spec.name!r}: {where} {fault}; correct corpora.{spec.name}.path")
-    items = list(reader.items())
+    items = list(map(printable, reader.items()))
     if not items:
         raise InputError(
             f"corpus {spec.name!r}: {spec.corpus.path} holds nothing of what the config asks for; add audio"
         )
-    if strange := next((item.key for item in items if not item.key.isprintable()), None):
-        raise InputError(f"{spec.corpus.path} has a file {strange!r}, whose name is not printable UTF-8; rename it")
     if len({item.key for item in items}) < len(items):
         ((key, count),) = Counter(item.key for item in items).most_common(1)
         raise InputError(f"corpus {spec.name!r}: {count} recordings are called {key!r}; rename or remove all but one")

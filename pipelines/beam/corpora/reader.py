@@ -1,5 +1,6 @@
 """What every corpus reader is: it lists items, which are pointers to audio, and opens one of them on a worker."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,9 @@ from trillsson.decoding import Samples
 from trillsson.digests import SHORT, digest_of
 from trillsson.errors import InputError
 from trillsson.storage import GCS_SCHEME, FileInfo, explain_os_errors, open_storage
+
+_NEVER_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
+"""Control characters, what a name that is not UTF-8 is read as (PEP 383), separators of lines and paragraphs."""
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
@@ -76,6 +80,15 @@ def unlisted(key: str, file: FileInfo, detail: str) -> Item:
 def missing(key: str, path: str, detail: str) -> Item:
     """Returns the reject of a file that the corpus's lists name and that is not there."""
     return Item(key=key, path=path, size=0, stamp="", reject="missing", detail=detail)
+
+
+def printable(item: Item) -> Item:
+    """Returns the item, or the reject of one whose name no record, log or table can hold as it is."""
+    if item.key.isprintable() or not _NEVER_IN_A_NAME.search(item.key + item.path):
+        return item
+    told = "its name holds control characters or is not UTF-8; rename it"
+    key, path = (_NEVER_IN_A_NAME.sub(lambda found: repr(found[0])[1:-1], name) for name in (item.key, item.path))
+    return Item(key=key, path=path, size=item.size, stamp=item.stamp, reject="bad_name", detail=told)
 
 
 Segments = Sequence[tuple[float, float]]

@@ -202,12 +202,29 @@ def test_two_recordings_of_one_name(tones: FolderCorpus, tmp_path: Path, monkeyp
         run(spec_of(tones, tmp_path / "work"))
 
 
-@pytest.mark.parametrize("name", [b"new\nline.wav", b"\xff.wav"])
-def test_a_name_that_cannot_be_printed(tones: FolderCorpus, tmp_path: Path, name: bytes) -> None:
+@pytest.mark.parametrize("name", [b"new\nline.wav", b"\xff.wav", "line\u2028.wav".encode()])
+def test_a_name_that_cannot_be_printed_is_a_reject(tones: FolderCorpus, tmp_path: Path, name: bytes) -> None:
     (Path(os.fsdecode(os.fsencode(tones.path) + b"/" + name))).touch()
-    message = r"^.*/tones has a file '(new\\nline|\\udcff)\.wav', whose name is not printable UTF-8; rename it$"
-    with pytest.raises(InputError, match=message):
+    borne = plain(tones).model_copy(update={"max_reject_fraction": 0.1})
+    uri = run(spec_of(borne, tmp_path / "work"))
+    (reject,) = open_dataset(uri, "audio").rejects()
+    assert reject.reason == "bad_name"
+    assert reject.key in (r"tones/new\nline.wav#0", r"tones/\udcff.wav#0", r"tones/line\u2028.wav#0")
+    assert reject.detail == "its name holds control characters or is not UTF-8; rename it"
+    assert run(spec_of(borne, tmp_path / "work")) == uri
+    with pytest.raises(
+        InputError, match=r"^corpus 'tones': 1 of 25 items .* first tones/.*: bad_name \(its name holds"
+    ):
         run(spec_of(plain(tones), tmp_path / "work"))
+
+
+def test_names_in_other_scripts_are_read(tones: FolderCorpus, tmp_path: Path) -> None:
+    """Persian joins with U+200C, French sets off with U+00A0: neither is printable by Python's lights."""
+    names = ["می\u200cخواهم.wav", "à\u00a0moi.wav"]
+    for name in names:
+        shutil.copy(Path(tones.path) / "ann/00.wav", Path(tones.path) / name)
+    dataset = open_dataset(run(spec_of(plain(tones), tmp_path / "work")), "audio")
+    assert {f"tones/{name}#0" for name in names} < {clip.key for clip in dataset.clips()}
 
 
 def test_a_corpus_that_changes_meanwhile(tones: FolderCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
