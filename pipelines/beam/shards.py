@@ -67,7 +67,10 @@ def make_shards(planned: Sequence[Planned], work: Work, *, weights: Mapping[str,
 
         from pipelines.beam.transforms import MakeShards
 
-        run_pipeline(lambda pipeline: pipeline | beam.Create(list(planned)) | MakeShards(work.maker), work.options)
+        run_pipeline(
+            lambda pipeline: pipeline | beam.Create(list(planned), reshuffle=False) | MakeShards(work.maker),
+            work.options,
+        )
 
 
 def read_entries(storage: Storage, ids: Sequence[str]) -> dict[str, Shard]:
