@@ -1,6 +1,6 @@
 """How fast prepare is against the plain loop that decodes and resamples the same files, side by side in one run.
 
-    .venv/bin/python benchmarks/prepare_job.py [minutes of audio a format]
+    .venv/bin/python benchmarks/prepare_job.py [minutes of audio a format] [one format, such as WAV]
 
 The loop reads each file with soundfile, averages its channels and resamples with soxr, and throws the result away. The
 job is all of `prepare`: list, plan, decode, cut, digest, write shards, indexes, entries and the manifest. Both are
@@ -36,12 +36,14 @@ FORMATS = {
 }
 
 
-def main(minutes: float) -> None:
-    """Prints one row of a table a format."""
+def main(minutes: float, wanted: str) -> None:
+    """Prints one row of a table a format whose name has `wanted` in it."""
     print("| format | loop, x real time | prepare, x real time | ratio |")
     print("|---|---|---|---|")
     files = int(minutes * 60 / SECONDS)
     for name, (extension, rate, channels) in FORMATS.items():
+        if wanted not in name:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             write_corpus(Path(folder) / "audio", extension, rate=rate, channels=channels, files=files)
             speeds = [(speed(files, plain_loop, folder), speed(files, job, folder)) for _ in range(ROUNDS + 1)][1:]
@@ -102,4 +104,4 @@ def some_speech(rate: int) -> NDArray[np.float32]:
 
 if __name__ == "__main__":
     os.sched_setaffinity(0, {0})
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 360)
+    main(float((sys.argv[1:] or ["360"])[0]), (sys.argv[2:] or [""])[0])

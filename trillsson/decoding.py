@@ -15,7 +15,7 @@ from trillsson.audio import UNSUPPORTED, RejectError
 from trillsson.completeness import read_ends, refuse_cut
 from trillsson.config import SAMPLE_RATE
 from trillsson.flac import FlacError, FlacInfo, flac_blocks, parse_flac_info, refuse_joined
-from trillsson.mpeg import Untagged, find_untagged, may_be_mpeg, mpeg_blocks
+from trillsson.mpeg import MpegStream, after_id3, find_mpeg, may_be_mpeg, mpeg_blocks
 from trillsson.storage import explain_os_errors
 
 BLOCK_SECONDS = 30
@@ -25,6 +25,7 @@ _BLOCKS_IN_MEMORY = 8
 """Blocks, 4 minutes in 8 MB, beyond which a recording waits in a temporary file."""
 
 _COPY_BYTES = 1 << 20
+_MPEG_SUFFIXES = frozenset({".mp2", ".mp3", ".mpga"})
 _FULL_SCALE = 32_768
 
 Block = NDArray[np.int16]
@@ -102,19 +103,21 @@ def decode(audio: Path | bytes | Samples) -> Decoded:
         return _collected(_sample_blocks(audio))
     ends = read_ends(audio)
     info = parse_flac_info(ends.head)
-    if isinstance(audio, Path) and info and info.bits == 16 and info.samples:
-        with contextlib.suppress(FlacError):
-            return _collected(_flac_blocks(audio, info))
-    refuse_cut(ends)
-    untagged = None
     with _opened(audio) as file:
-        if info:
-            refuse_joined(file)
-        elif may_be_mpeg(ends.head):
-            untagged = find_untagged(file)
-    if untagged:
-        with _on_disk(audio, untagged.end) as path:
-            return _collected(_mpeg_blocks(path, untagged))
+        refuse_joined(file, after_id3(file))
+        if info and not info.samples:
+            raise RejectError(
+                "undecodable", "its header does not tell its length, as of FLAC from a pipe; encode it anew"
+            )
+        if isinstance(audio, Path) and info and info.bits == 16:
+            with contextlib.suppress(FlacError):
+                return _collected(_flac_blocks(audio, info))
+        refuse_cut(ends)
+        named = isinstance(audio, Path) and audio.suffix.lower() in _MPEG_SUFFIXES
+        stream = find_mpeg(file) if named or may_be_mpeg(ends.head) else None
+    if stream:
+        with _on_disk(audio, stream.start, stream.end) as path:
+            return _collected(_mpeg_blocks(path, stream))
     return _collected(_file_blocks(audio))
 
 
@@ -145,7 +148,7 @@ def _flac_blocks(path: Path, info: FlacInfo) -> Iterator[Block]:
         yield convert(block, last=left <= 0)
 
 
-def _mpeg_blocks(path: Path, stream: Untagged) -> Iterator[Block]:
+def _mpeg_blocks(path: Path, stream: MpegStream) -> Iterator[Block]:
     convert = _Converter(stream.rate, stream.channels, whole=True)
     for block in mpeg_blocks(path, stream, size=BLOCK_SECONDS * stream.rate):
         yield convert(block, last=False)
@@ -157,15 +160,18 @@ def _opened(audio: Path | bytes) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def _on_disk(audio: Path | bytes, size: int) -> Iterator[Path]:
-    """Gives the path of a file with the first `size` bytes: this one, or a temporary one."""
-    if isinstance(audio, Path) and audio.stat().st_size == size:
+def _on_disk(audio: Path | bytes, start: int, end: int) -> Iterator[Path]:
+    """Gives the path of a file with these bytes of it: itself, or a temporary one."""
+    if isinstance(audio, Path) and (start, end) == (0, audio.stat().st_size):
         yield audio
         return
-    with tempfile.NamedTemporaryFile(prefix="trillsson-") as copy:
-        with _opened(audio) as file, explain_os_errors("write", Path(tempfile.gettempdir())):
-            while copy.tell() < size and (block := file.read(min(size - copy.tell(), _COPY_BYTES))):
-                copy.write(block)
+    with contextlib.ExitStack() as stack:
+        with explain_os_errors("write", Path(tempfile.gettempdir())):
+            copy = stack.enter_context(tempfile.NamedTemporaryFile(prefix="trillsson-"))
+            with _opened(audio) as file:
+                file.seek(start)
+                while file.tell() < end and (block := file.read(min(end - file.tell(), _COPY_BYTES))):
+                    copy.write(block)
             copy.flush()
         yield Path(copy.name)
 
@@ -175,6 +181,9 @@ def _file_blocks(audio: Path | bytes) -> Iterator[Block]:
 
     try:
         with soundfile.SoundFile(str(audio) if isinstance(audio, Path) else BytesIO(audio)) as sound:
+            if sound.subtype.startswith("MPEG"):
+                told = "its frames cannot be found: they are of a free format, or damaged, or too few"
+                raise RejectError("undecodable", f"{told}; convert it with ffmpeg")
             whole = sound.subtype == "PCM_16"
             size = BLOCK_SECONDS * sound.samplerate
             convert = _Converter(sound.samplerate, sound.channels, whole=whole)

@@ -84,7 +84,8 @@ def missing(key: str, path: str, detail: str) -> Item:
 
 def printable(item: Item) -> Item:
     """Returns the item, or the reject of one whose name no record, log or table can hold as it is."""
-    if item.key.isprintable() or not _NEVER_IN_A_NAME.search(item.key + item.path):
+    names = item.key + item.path + item.beside
+    if names.isprintable() or not _NEVER_IN_A_NAME.search(names):
         return item
     told = "its name holds control characters or is not UTF-8; rename it"
     key, path = (_NEVER_IN_A_NAME.sub(lambda found: repr(found[0])[1:-1], name) for name in (item.key, item.path))
