@@ -3,6 +3,9 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
+
+_ONE_AT_A_TIME = RLock()
 
 
 @contextmanager
@@ -11,13 +14,15 @@ def seeded(seed: int) -> Iterator[None]:
 
     Keras takes the seed of an initialiser that names none from Python's `random` when the layer is made
     (`keras/src/random/seed_generator.py`). Seeding that, as `keras.utils.set_random_seed` does, is not enough: any
-    thread may draw from it meanwhile, as Google's client does before it tries again.
+    thread may draw from it meanwhile, as Google's client does before it tries again. One thread at a time is in such a
+    block: two would draw from each other's seeds, as they did where a worker ran two tasks.
     """
     from keras.src.random import seed_generator
 
-    usual = seed_generator.python_random
-    seed_generator.python_random = random.Random(seed)  # noqa: S311  # weights, not secrets
-    try:
-        yield
-    finally:
-        seed_generator.python_random = usual
+    with _ONE_AT_A_TIME:
+        usual = seed_generator.python_random
+        seed_generator.python_random = random.Random(seed)  # noqa: S311  # weights, not secrets
+        try:
+            yield
+        finally:
+            seed_generator.python_random = usual

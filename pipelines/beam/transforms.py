@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.utils.shared import Shared
 
 from pipelines.beam.shards import ShardMaker
 
@@ -28,12 +29,19 @@ class MakeShards(beam.PTransform):
 class _MakeShard(beam.DoFn):
     def __init__(self, maker: ShardMaker) -> None:
         self._maker = maker
+        self._shared = Shared()
+        self._loaded: ShardMaker | None = None
 
     def setup(self) -> None:
+        # A worker process may run several tasks, each with a copy of this: a model is loaded once all the same.
+        self._loaded = self._shared.acquire(self._load)
+
+    def _load(self) -> ShardMaker:
         self._maker.setup()
+        return self._maker
 
     def process(self, planned: Any) -> Iterator[str]:
-        shard = self._maker.make(planned)
+        shard = (self._loaded or self._maker).make(planned)
         step = type(self._maker).__name__
         counted = Counter(f"reject_{reject.reason}" for reject in shard.rejects)
         counted.update(shards=1, clips=shard.summary.records, audio_ms=round(1000 * shard.summary.seconds))

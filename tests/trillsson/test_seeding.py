@@ -2,6 +2,8 @@
 
 import random
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -29,6 +31,19 @@ def test_other_threads_do_not_disturb_it() -> None:
         other.join()
         second = np.asarray(keras.initializers.GlorotUniform()((4, 4)))
     np.testing.assert_array_equal([first, second], wanted)
+
+
+def test_blocks_in_several_threads_do_not_disturb_each_other() -> None:
+    def draw(seed: int) -> np.ndarray:
+        with seeded(seed):
+            first = np.asarray(keras.initializers.GlorotUniform()((4, 4)))
+            time.sleep(0.01)
+            return np.asarray([first, keras.initializers.GlorotUniform()((4, 4))])
+
+    seeds = [number % 3 for number in range(9)]
+    wanted = [draw(seed) for seed in seeds]
+    with ThreadPoolExecutor(len(seeds)) as threads:
+        np.testing.assert_array_equal(list(threads.map(draw, seeds)), wanted)
 
 
 def test_the_process_own_draws_go_on_as_they_were() -> None:

@@ -1,25 +1,29 @@
 """embed: aligned with the audio, the same in any batch, resumable, and honest about what is not finite."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pipelines.beam import embed, embed_shard
 from pipelines.beam.embed import EmbedSpec, run
+from pipelines.beam.plan import plan_shards
 from pipelines.beam.prepare import PrepareSpec
 from pipelines.beam.prepare import run as prepare
 from trillsson.audio import frame
-from trillsson.config import Embedding, FolderCorpus, Framing, LogMelBaseline
+from trillsson.config import ConformerTeacher, Embedding, FolderCorpus, Framing, LogMelBaseline
 from trillsson.datasets import open_dataset
-from trillsson.embedder import Embeddings, Windows
+from trillsson.embedder import Embedder, Embeddings, Windows
 from trillsson.errors import InputError, TransientError
 from trillsson.pairs import open_pair, read_heard
 from trillsson.records import AudioRecord, decode_audio
 from trillsson.teachers import open_embedder
 
 RefuseWork = Callable[..., None]
+TWO_THREADS = ("--direct_num_workers=2", "--direct_running_mode=multi_threading")
 FRAMING = Framing(window=16_000, hop=8_000)
 
 
@@ -51,6 +55,28 @@ def test_the_same_bytes_anywhere_and_nothing_twice(
     assert Path(first).read_bytes() == Path(second).read_bytes()
     monkeypatch.setattr(embed, "make_shards", refuse_work)
     assert run(spec) == (first,)
+
+
+def test_two_tasks_of_one_worker_share_a_model_and_make_the_same(
+    tones: FolderCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[object] = []
+
+    def counted(*args: Any) -> Embedder:
+        loaded.append(args)
+        return open_embedder(*args)
+
+    monkeypatch.setattr("pipelines.beam.prepare.plan_shards", partial(plan_shards, most_items=2))
+    monkeypatch.setattr(embed_shard, "open_embedder", counted)
+    teacher = ConformerTeacher(kind="conformer", dim=16, layers=1, layer=1, heads=2)
+    manifests = []
+    for name, options in {"one": (), "two": TWO_THREADS}.items():
+        workdir = str(tmp_path / name)
+        audio = prepare(PrepareSpec(name="tones", corpus=tones, workdir=workdir))
+        spec = EmbedSpec(audio=(audio,), embedder=teacher, framing=FRAMING, workdir=workdir, name="teacher")
+        manifests.append(Path(*run(spec.model_copy(update={"beam_options": options}))).read_bytes())
+    assert manifests[0] == manifests[1]
+    assert len(loaded) == 2
 
 
 def test_beams_options_are_looked_at_when_there_is_nothing_to_make(spec: EmbedSpec) -> None:
