@@ -17,7 +17,7 @@ COMPILE = $(BIN)/uv pip compile setup.py --quiet --generate-hashes --no-header -
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help release setup test test-slow lint format lock clean
+.PHONY: help release setup test test-slow test-flink lint format lock clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -29,10 +29,15 @@ release: $(READY) ## run one release from start to finish (CONFIG=configs/quicks
 setup: $(READY) ## install the locked dependencies and the project into .venv
 
 test: $(READY) ## run the tests, without the slow ones (PYTEST="-k registry")
-	$(BIN)/pytest -m "not slow" $(PYTEST)
+	$(BIN)/pytest -m "not slow and not flink" $(PYTEST)
 
 test-slow: $(READY) ## run the slow tests
 	$(BIN)/pytest -m slow $(PYTEST)
+
+test-flink: $(READY) ## run the data jobs on a Flink cluster whose machines die (needs root; brings it up and down)
+	@for need in java:openjdk-17-jre-headless mvn:maven ip:iproute2; do \
+		command -v "$${need%%:*}" >/dev/null || { apt-get update -qq && apt-get install -qq -y "$${need#*:}"; } || exit 1; done
+	$(BIN)/pytest -m flink -s $(PYTEST)
 
 lint: $(READY) ## check style, format and types
 	$(BIN)/ruff check .

@@ -61,7 +61,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.12",
     packages=find_packages(include=["trillsson*", "pipelines*", "components*"]),
-    package_data={"trillsson": ["py.typed", "inspection/*.j2", "noss/*.j2", "pages/*.css"]},
+    package_data={
+        "trillsson": ["py.typed", "inspection/*.j2", "noss/*.j2", "pages/*.css"],
+        "pipelines": ["engine/pom.xml"],
+    },
     install_requires=LIBRARY,
     extras_require={
         "pipelines": PIPELINES,

@@ -10,6 +10,7 @@ from pipelines.process import one_line_errors, settle_environment
 
 CONFIG = click.argument("config", type=click.Path(path_type=Path))
 SCREENED = click.option("--screened", required=True, help="Folder that `trillsson screen` printed.")
+WORKERS = click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Hosts that compute.")
 BEAM = click.argument("beam", nargs=-1, metavar="[-- BEAM OPTIONS]")
 
 
@@ -275,6 +276,60 @@ def inspect(dataset: str, **options: Any) -> None:
     click.echo(inspect_dataset(dataset, **options))
     if html := options["html"]:
         click.echo(f"\npage: {html}")
+
+
+@main.group()
+def engine() -> None:
+    """Runs the data jobs on several hosts: an Apache Flink cluster on this machine.
+
+    Its hosts are network namespaces with a `/tmp` of their own. So they share what hosts of a real cluster share: a
+    bucket, or a mounted disk. Needs Linux, root, iproute2, Java 17 and Maven.
+
+    \b
+    trillsson engine up
+    trillsson prepare my.yaml --corpus clinic -- $(trillsson engine options)
+    trillsson engine down
+    """  # noqa: D301  # the backslash is click's mark for lines that are not to be wrapped
+
+
+@engine.command()
+@click.option("--folder", type=click.Path(path_type=Path), default="work/engine", show_default=True, help="For logs.")
+@WORKERS
+@click.option("--slots", type=click.IntRange(1), default=2, show_default=True, help="Tasks that one runs at a time.")
+@click.option(
+    "--share", type=click.Path(path_type=Path), multiple=True, help="Folder below /tmp that all hosts see. Often."
+)
+def up(folder: Path, workers: int, slots: int, share: tuple[Path, ...]) -> None:
+    """Starts the cluster, or what of it is not running; fetches Flink first, once."""
+    from pipelines.engine.cluster import Engine
+    from pipelines.engine.cluster import up as bring_up
+
+    bring_up(Engine(folder, workers=workers, slots=slots, share=tuple(path.absolute() for path in share)))
+
+
+@engine.command()
+def down() -> None:
+    """Ends the cluster and all that runs on its hosts."""
+    from pipelines.engine.cluster import down as take_down
+
+    click.echo(f"{take_down()} hosts ended")
+
+
+@engine.command()
+def status() -> None:
+    """Tells which hosts there are, and what Flink says of itself; exit status 75 if it does not answer."""
+    from pipelines.engine.cluster import describe
+
+    click.echo(describe())
+
+
+@engine.command()
+@WORKERS
+def options(workers: int) -> None:
+    """Prints the options of Beam's with which a job runs on the cluster: put them behind `--`."""
+    from pipelines.engine.cluster import beam_options
+
+    click.echo(" ".join(beam_options(parallelism=workers)))
 
 
 @main.group()

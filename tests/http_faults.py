@@ -31,11 +31,13 @@ class Faults:
     begins a large upload), "piece" (of a large upload), "delete".
 
     Attributes:
+        down: whether all requests are answered 503.
         requests: kind and URL of all that the client sent, in order.
         answers: kind and status of all that the emulator answered, in order.
     """
 
     def __init__(self, backend: str) -> None:
+        self.down = False
         self.requests: list[tuple[str, str]] = []
         self.answers: list[tuple[str, int]] = []
         self._backend = backend
@@ -79,10 +81,6 @@ class Faults:
 
         self._add(kind, act, times, 0)
 
-    def clear(self) -> None:
-        """Breaks nothing any more."""
-        self._rules = []
-
     def _add(self, kind: str, act: Callable[["Handler"], object], times: float, skip: int) -> None:
         self._rules.append(Rule(kind, act, times, skip))
 
@@ -90,7 +88,10 @@ class Faults:
         with self._lock:
             self.requests.append((handler.kind, handler.path))
             act = self._next(handler.kind)
-        act(handler)
+        if self.down:
+            handler.reply(503, {}, b"as the test wants")
+        else:
+            act(handler)
 
     def _next(self, kind: str) -> Callable[["Handler"], object]:
         for rule in self._rules:

@@ -54,19 +54,13 @@ def check_options(options: Sequence[str]) -> None:
         parse_options(options)
 
 
-def refuse_elsewhere(options: Sequence[str], step: str) -> None:
-    """Checks options as `check_options` does, and refuses a runner which is not on this machine.
-
-    Raises:
-        InputError: they name one, or cannot be used.
-    """
+def runs_elsewhere(options: Sequence[str]) -> bool:
+    """Checks options as `check_options` does, and tells whether they name a runner that is not on this machine."""
     if not options:
-        return
+        return False
     from apache_beam.options.pipeline_options import StandardOptions
 
-    runner = parse_options(options).view_as(StandardOptions).runner
-    if runner != LOCAL_RUNNER:
-        raise InputError(f"{step} runs on this machine only, not on {runner}; leave out --runner={runner}")
+    return bool(parse_options(options).view_as(StandardOptions).runner != LOCAL_RUNNER)
 
 
 def refused(runner: str, reasons: Sequence[str]) -> InputError:

@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pipelines.beam.options import LOCAL_RUNNER, parse_options, refused
 from pipelines.beam.worker_errors import without_step, worker_error
-from trillsson.errors import TrillssonError
+from trillsson.errors import InputError, TransientError, TrillssonError
 
 if TYPE_CHECKING:
     import apache_beam as beam
 
 _INVALID = "Pipeline has validations errors: "
+_NO_JAR = "Unable to fetch remote job server jar at "
 
 
 def run_pipeline(build: "Callable[[beam.Pipeline], object]", options: Sequence[str]) -> None:
@@ -50,6 +52,21 @@ def _own_errors(runner: str) -> Iterator[None]:
         text = str(error)
         if text.startswith(_INVALID):
             raise refused(runner, [text.removeprefix(_INVALID)]) from error
-        if ours := worker_error(text):
+        if ours := worker_error(text) or _cluster_error(runner, error):
             raise ours from error
         raise
+
+
+def _cluster_error(runner: str, error: Exception) -> TrillssonError | None:
+    """Returns what a user can do about an error of a runner elsewhere, or None if that is not known."""
+    from requests import ConnectionError as Unreachable
+
+    if isinstance(error, Unreachable) and error.request:
+        where = urlsplit(str(error.request.url)).netloc
+        return TransientError(
+            f"{runner} does not answer at {where}; see that it runs, and run again: what is done is kept"
+        )
+    if (text := str(error)).startswith(_NO_JAR):
+        name = text.removeprefix(_NO_JAR).split(":", 2)[1].rpartition("/")[2]
+        return InputError(f"{name} cannot be fetched; give a JAR, as `trillsson engine options` does")
+    return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.beam.options import refuse_elsewhere
+from pipelines.beam.options import runs_elsewhere
 from pipelines.beam.runner import run_pipeline
 from trillsson.config import Spec, Task, TaskName, Training
 from trillsson.digests import SHORT, digest_of
@@ -21,7 +21,7 @@ from trillsson.folders import commit_folder, find_folder
 from trillsson.pairs import DatasetPair, ShardPair, open_pairs, read_pair
 from trillsson.progress import Stopwatch, say
 from trillsson.records import Clip
-from trillsson.storage import join, open_storage
+from trillsson.storage import GCS_SCHEME, HIDDEN, join, open_storage
 from trillsson.training.exclusions import Screened, read_screened, tasks_of
 from trillsson.training.labels import label_of
 from trillsson.training.pool import part_of, split_columns
@@ -62,7 +62,7 @@ def run(spec: StatisticsSpec) -> str:
         InputError: the audio was not screened for this, or no clip is left to learn from.
         IntegrityError: audio and targets do not belong together.
     """
-    refuse_elsewhere(spec.beam_options, "statistics")  # its transform is written to a folder of the launcher's
+    scratch = _seen_by_workers(spec) if runs_elsewhere(spec.beam_options) else None
     pairs = open_pairs(spec.audio, spec.targets)
     screened = read_screened(spec.screened)
     screened.check([pair.audio for pair in pairs], corpora=spec.training.corpora, tasks=spec.tasks)
@@ -71,7 +71,7 @@ def run(spec: StatisticsSpec) -> str:
         return found
     watch = Stopwatch()
     shards = [shard for pair in pairs for shard in pair.shards]
-    with tempfile.TemporaryDirectory(prefix="trillsson-") as folder:
+    with tempfile.TemporaryDirectory(prefix=HIDDEN, dir=scratch) as folder:
         learnt = [shard for shard in shards if shard.corpus in spec.training.corpora]
         dim = int(pairs[0].embeddings.manifest.content["embedder"]["dim"])
         _analyse_targets(learnt, spec, dim=dim, excluded=screened.keys, output=Path(folder) / "made" / TARGETS)
@@ -79,6 +79,16 @@ def run(spec: StatisticsSpec) -> str:
         stored = commit_folder(uri, Path(folder) / "made")
     say(f"statistics of {len(shards)} shards [{watch}]")
     return stored
+
+
+def _seen_by_workers(spec: StatisticsSpec) -> str:
+    """Returns a folder that all hosts see: workers write the transform there, which the launcher commits."""
+    if spec.workdir.startswith(GCS_SCHEME):
+        told = f"statistics on another runner needs a workdir that all hosts mount, not {spec.workdir}"
+        raise InputError(f"{told}; without --runner it runs on this machine")
+    folder = Path(join(open_storage(spec.workdir).uri, "statistics"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return str(folder)
 
 
 def _identity(spec: StatisticsSpec, pairs: Sequence[DatasetPair], screened: Screened) -> str:
@@ -186,7 +196,7 @@ def _analyse(
     parse = text_format.Parse
     representations = {name: parse(text, schema_pb2.TensorRepresentation()) for name, text in tensors.items()}
     config = TensorAdapterConfig(schema, representations)
-    with tempfile.TemporaryDirectory(prefix="trillsson-") as scratch, tft_beam.Context(temp_dir=scratch):
+    with tempfile.TemporaryDirectory(dir=output.parent.parent) as scratch, tft_beam.Context(temp_dir=scratch):
 
         def build(pipeline: beam.Pipeline) -> None:
             data = pipeline | beam.Create(list(shards)) | beam.Reshuffle() | beam.FlatMap(batches)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pipelines.beam.options import check_options, parse_options, refuse_elsewhere
+from pipelines.beam.options import check_options, parse_options, runs_elsewhere
 from trillsson.errors import InputError
 
 BAD = {
@@ -64,8 +64,7 @@ def test_lists_grow_and_other_runners_have_options_of_their_own() -> None:
     assert values["flink_master"] == "host:8081"
 
 
-def test_a_step_that_runs_here_only() -> None:
-    refuse_elsewhere(["--runner=direct", "--direct_num_workers=2"], "statistics")
-    message = "^statistics runs on this machine only, not on flink; leave out --runner=flink$"
-    with pytest.raises(InputError, match=message):
-        refuse_elsewhere(["--runner=flink"], "statistics")
+def test_where_a_job_runs() -> None:
+    assert not runs_elsewhere([])
+    assert not runs_elsewhere(["--runner=direct", "--direct_num_workers=2"])
+    assert runs_elsewhere(["--runner=flink"])

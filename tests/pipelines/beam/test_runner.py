@@ -1,6 +1,8 @@
 """Errors of workers come back as our own, whatever the runner makes of them."""
 
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import apache_beam as beam
 import pytest
@@ -51,3 +53,32 @@ def test_the_local_runner_needs_no_download(options: tuple[str, ...]) -> None:
         _ = pipeline | beam.Create([1])
 
     run_pipeline(build, options)
+
+
+def elsewhere(jar: Path) -> list[str]:
+    return [
+        "--runner=FlinkRunner",
+        "--flink_master=127.0.0.1:9",
+        "--flink_submit_uber_jar",
+        f"--flink_job_server_jar={jar}",
+        "--environment_type=EXTERNAL",
+        "--environment_config=localhost:1",
+    ]
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "job-server.jar", "w") as jar:
+        jar.writestr("META-INF/MANIFEST.MF", "Manifest-Version: 1.0\n")
+    message = r"^FlinkRunner does not answer at 127\.0\.0\.1:9; see that it runs, and run again: what is done is kept$"
+    with pytest.raises(TransientError, match=message):
+        run_pipeline(lambda pipeline: pipeline | beam.Create([1]), elsewhere(tmp_path / "job-server.jar"))
+
+
+def test_a_jar_that_cannot_be_fetched_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object, **__: object) -> str:
+        raise RuntimeError("Unable to fetch remote job server jar at https://host/a/b-2.77.0.jar: HTTP 404. And")
+
+    monkeypatch.setattr("apache_beam.utils.subprocess_server.JavaJarServer.local_jar", unreachable)
+    message = r"^b-2\.77\.0\.jar cannot be fetched; give a JAR, as `trillsson engine options` does$"
+    with pytest.raises(InputError, match=message):
+        run_pipeline(lambda pipeline: pipeline | beam.Create([1]), elsewhere(tmp_path))

@@ -119,17 +119,10 @@ def test_copies_of_a_test_clip_and_of_each_other_change_nothing(
     assert whole.windows == before.windows + sum(math.ceil(each / FRAMING.window) for each in frames)
 
 
-def test_it_runs_on_this_machine_only() -> None:
-    spec = StatisticsSpec(
-        audio=("audio",),
-        targets=("targets",),
-        screened="screened",
-        training=Training(corpora=("tones",), steps=1),
-        tasks=PITCH,
-        workdir="work",
-        beam_options=("--runner=FlinkRunner",),
-    )
-    message = r"^statistics runs on this machine only, not on FlinkRunner; leave out --runner=FlinkRunner$"
+def test_another_runner_needs_a_folder_that_all_hosts_see(make_spec: MakeSpec) -> None:
+    spec = make_spec().model_copy(update={"workdir": "gs://bucket/work", "beam_options": ("--runner=FlinkRunner",)})
+    told = "statistics on another runner needs a workdir that all hosts mount, not gs://bucket/work"
+    message = f"^{told}; without --runner it runs on this machine$"
     with pytest.raises(InputError, match=message):
         run(spec)
 

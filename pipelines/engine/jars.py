@@ -1,0 +1,145 @@
+"""The Java that the engine needs: Flink itself and Beam's job server for it, fetched once and kept.
+
+Flink comes from the Python package that carries its JARs. Beam's job server comes from Maven, as the JARs that it is
+made of, and is put together here as Beam's own build does it: one JAR whose main class submits pipelines to Flink.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trillsson.errors import InputError, TransientError
+from trillsson.progress import Stopwatch, say
+
+FLINK_VERSION = "1.19.3"
+BEAM_VERSION = "2.70.0"
+"""Of the Java side, as `pom.xml` has it. The newest that is published for a Flink that Python's Beam knows."""
+
+_FLINK_PACKAGE = f"apache-flink-libraries=={FLINK_VERSION}"
+_POM = Path(__file__).with_name("pom.xml")
+_MAIN_CLASS = "org.apache.beam.runners.flink.FlinkJobServerDriver"
+_SERVICES = "META-INF/services/"
+_LEFT_OUT = re.compile(
+    r"META-INF/([^/]+\.(SF|DSA|RSA)|MANIFEST\.MF|INDEX\.LIST)|(.*/)?module-info\.class", re.IGNORECASE
+)
+"""Signatures of the single JARs, which no longer hold, and what there can be only one of."""
+
+
+@dataclass(frozen=True)
+class EngineJars:
+    """Where the Java lies.
+
+    Attributes:
+        flink: folder of Flink's distribution, with `lib/`, `bin/` and `conf/`.
+        job_server: Beam's job server, one JAR.
+    """
+
+    flink: Path
+    job_server: Path
+
+
+def fetch_jars(cache: Path) -> EngineJars:
+    """Returns the engine's JARs; fetches them first if they are not there.
+
+    Args:
+        cache: a folder that may be shared; what is in it is whole.
+
+    Raises:
+        InputError: Java or Maven is not installed.
+        TransientError: they cannot be fetched.
+    """
+    whole = cache / f"flink-{FLINK_VERSION}-beam-{BEAM_VERSION}"
+    jars = EngineJars(whole / "flink", whole / "job-server.jar")
+    for program, package in (("java", "openjdk-17-jre-headless"), ("mvn", "maven")):
+        if shutil.which(program) is None:
+            raise InputError(f"{program} is not installed; install it, such as Debian's {package}")
+    if whole.exists():
+        return jars
+    cache.mkdir(parents=True, exist_ok=True)
+    watch = Stopwatch()
+    say(f"fetching Flink {FLINK_VERSION} and Beam's job server {BEAM_VERSION} to {whole}")
+    with tempfile.TemporaryDirectory(prefix=".trillsson-", dir=cache) as made:
+        _fetch_flink(Path(made))
+        _make_job_server(Path(made))
+        try:
+            Path(made).rename(whole)
+            Path(made).mkdir()  # for what removes it
+        except OSError:
+            if not whole.exists():  # and not made by somebody beside us
+                raise
+    say(f"fetched both [{watch}]")
+    return jars
+
+
+def _fetch_flink(folder: Path) -> None:
+    """Unpacks the distribution, which is in the source archive only."""
+    with tempfile.TemporaryDirectory(prefix="trillsson-") as scratch:
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--no-binary",
+            ":all:",
+            "--dest",
+            scratch,
+        ]
+        _run([*pip, _FLINK_PACKAGE], f"Flink {FLINK_VERSION}")
+        (archive,) = Path(scratch).glob("*.tar.gz")
+        with tarfile.open(archive) as file:
+            members = [each for each in file.getmembers() if "/deps/" in each.name]
+            file.extractall(scratch, members, filter="data")
+        (deps,) = Path(scratch).glob("*/deps")
+        shutil.move(deps, folder / "flink")
+
+
+def _make_job_server(folder: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="trillsson-") as scratch:
+        maven = ["mvn", "--batch-mode", "--quiet", f"--file={_POM}", "dependency:copy-dependencies"]
+        _run([*maven, f"-DoutputDirectory={scratch}"], f"Beam's job server {BEAM_VERSION}")
+        merge_jars(sorted(Path(scratch).glob("*.jar")), folder / "job-server.jar", main_class=_MAIN_CLASS)
+
+
+def merge_jars(jars: Iterable[Path], merged: Path, *, main_class: str) -> None:
+    """Writes one JAR with what is in several.
+
+    Of files of one name the first is kept, but lists of services are joined: each names what one JAR brings.
+    """
+    services: dict[str, list[bytes]] = defaultdict(list)
+    written = set()
+    with zipfile.ZipFile(merged, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
+        target.writestr(
+            "META-INF/MANIFEST.MF", f"Manifest-Version: 1.0\nMain-Class: {main_class}\nMulti-Release: true\n"
+        )
+        for jar in jars:
+            with zipfile.ZipFile(jar) as source:
+                for entry in source.infolist():
+                    name = entry.filename
+                    if entry.is_dir() or _LEFT_OUT.fullmatch(name):
+                        continue
+                    if name.startswith(_SERVICES):
+                        services[name].append(source.read(entry))
+                    elif name not in written:
+                        written.add(name)
+                        target.writestr(name, source.read(entry))
+        for name, lists in services.items():
+            target.writestr(name, b"\n".join(lists) + b"\n")
+
+
+def _run(command: list[str], what: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own words
+    if done.returncode:
+        lines = [
+            line for line in (done.stdout + done.stderr).splitlines() if "ERROR" in line
+        ] or done.stderr.splitlines()
+        raise TransientError(f"{what} cannot be fetched: {(lines or ['no reason given'])[0].strip()}; run again")

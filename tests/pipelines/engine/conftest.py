@@ -1,0 +1,71 @@
+"""Fixtures of the engine's tests: a cluster of two workers that share a bucket with this machine, and nothing else."""
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipelines.engine.cluster import Engine, beam_options, down, up
+from pipelines.engine.hosts import GATEWAY
+from tests.http_faults import Faults, serve
+from trillsson.storage import open_storage
+
+STORE = ("STORAGE_EMULATOR_HOST", f"http://{GATEWAY}:4443")
+CLIPS = 24
+
+
+@dataclass
+class Cluster:
+    """A cluster that is up.
+
+    Attributes:
+        engine: what it is made of.
+        store: breaks what the launcher and the hosts ask of the bucket.
+        source: a `gs://` corpus of `CLIPS` files.
+    """
+
+    engine: Engine
+    store: Faults
+    source: str
+
+    def up(self) -> None:
+        """Starts again whatever of it was killed."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(*STORE)
+            up(self.engine)
+
+    def start(self, command: Sequence[str], *, here: bool = False) -> "subprocess.Popen[str]":
+        """Starts a command that takes Beam's options last: on the cluster, or here."""
+        options = () if here else beam_options(parallelism=self.engine.workers)
+        environment = {**os.environ, STORE[0]: STORE[1]}
+        return subprocess.Popen(
+            [sys.executable, *command, *options],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def cluster(gcs_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The cluster of the session."""
+    source = f"{gcs_uri}/tones"
+    for number in range(CLIPS):
+        time = np.arange(16_000 + 1_000 * number) / 16_000
+        file = io.BytesIO()
+        soundfile.write(file, 0.3 * np.sin(2 * np.pi * (200 + 7 * number) * time), 16_000, format="WAV")
+        open_storage(source).create(f"{number:02d}.wav", file.getvalue())
+    found = Cluster(Engine(tmp_path_factory.mktemp("engine")), Faults(os.environ[STORE[0]]), source)
+    try:
+        found.up()
+        with serve(found.store, GATEWAY, 4443):
+            yield found
+    finally:
+        down()

@@ -1,0 +1,181 @@
+"""The data jobs on a real Flink cluster while its machines die: the dataset is that of a quiet run on this machine."""
+
+import random
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipelines.engine.cluster import JOB_MANAGER, describe, worker_host
+from tests.pipelines.engine.conftest import CLIPS, Cluster
+from trillsson.progress import say
+from trillsson.storage import open_storage
+
+pytestmark = pytest.mark.flink
+
+START = """
+import sys
+from functools import partial
+
+from pipelines.beam import embed, plan, prepare
+from pipelines.process import one_line_errors, settle_environment
+from trillsson.config import ConformerTeacher, FolderCorpus, Framing
+
+source, workdir, *options = sys.argv[1:]
+settle_environment()
+with one_line_errors():
+"""
+PREPARE = (
+    START
+    + """
+    prepare.plan_shards = partial(plan.plan_shards, most_items=1)
+    corpus = FolderCorpus(kind="folder", path=source)
+    print(prepare.run(prepare.PrepareSpec(name="tones", corpus=corpus, workdir=workdir, beam_options=options)))
+"""
+)
+EMBED = (
+    START
+    + """
+    teacher = ConformerTeacher(kind="conformer", dim=256, layers=4, layer=4, heads=4)
+    spec = {"embedder": teacher, "framing": Framing(window=8_000, hop=160), "name": "teacher", "beam_options": options}
+    print(*embed.run(embed.EmbedSpec(audio=(source,), workdir=workdir, **spec)))
+"""
+)
+WAIT = 300
+JAVA, PYTHON = "TaskManagerRunner", "sdk_worker"
+
+Fault = Callable[[Cluster, random.Random], None]
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    """Waits for a job; returns its status, what it printed, and what it said of errors."""
+    printed, errors = process.communicate(timeout=WAIT)
+    return process.returncode, printed.strip(), errors
+
+
+def done(process: "subprocess.Popen[str]") -> str:
+    status, printed, errors = finish(process)
+    assert status == 0, errors
+    return printed
+
+
+def contents(prefix: str) -> dict[str, bytes | None]:
+    """Maps every object of the datasets to its bytes; plans are no data."""
+    storage = open_storage(prefix)
+    names = [name for name in storage.list() if "/plans/" not in name]
+    return dict(zip(names, storage.read_many(names), strict=True))
+
+
+def committed(prefix: str) -> int:
+    """How many shards of embeddings are committed."""
+    entries = [name for name in open_storage(prefix).list() if name.startswith("embeddings/") and "/shards/" in name]
+    return len([name for name in entries if name.endswith(".json")])
+
+
+@dataclass
+class Quiet:
+    """What this machine makes with nothing in the way: the URI of the audio, and all objects of both datasets."""
+
+    audio: str
+    contents: dict[str, bytes | None]
+
+    @property
+    def embeddings(self) -> dict[str, bytes | None]:
+        return {name: data for name, data in self.contents.items() if name.startswith("embeddings/")}
+
+
+@pytest.fixture(scope="module")
+def quiet(cluster: Cluster, gcs_uri: str) -> Quiet:
+    """The datasets as this machine makes them."""
+    workdir = f"{gcs_uri}/quiet"
+    audio = done(cluster.start(["-c", PREPARE, cluster.source, workdir], here=True))
+    done(cluster.start(["-c", EMBED, audio, workdir], here=True))
+    assert committed(workdir) == CLIPS
+    return Quiet(audio, contents(workdir))
+
+
+def test_hosts_share_nothing_but_the_network(cluster: Cluster) -> None:
+    here = Path("/tmp").stat()
+    seen = {(here.st_dev, here.st_ino)}
+    for host in (JOB_MANAGER, worker_host(1), worker_host(2)):
+        (process, *_) = host.processes("java")
+        temporary = Path(f"/proc/{process.pid}/root/tmp").stat()
+        seen.add((temporary.st_dev, temporary.st_ino))
+        seen.add((0, Path(f"/proc/{process.pid}/ns/net").stat().st_ino))
+    assert len(seen) == 1 + 3 + 3
+
+
+def test_it_tells_what_it_is(cluster: Cluster) -> None:
+    lines = describe().splitlines()
+    assert lines[:3] == ["job-manager: 1 processes", "worker-1: 2 processes", "worker-2: 2 processes"]
+    assert lines[3] == "Flink 1.19.3: 2 task managers, 4 of 4 slots free, 0 jobs running; http://10.77.0.2:8081"
+
+
+def test_the_same_datasets_as_here(cluster: Cluster, quiet: Quiet, gcs_prefix: str) -> None:
+    audio = done(cluster.start(["-c", PREPARE, cluster.source, gcs_prefix]))
+    done(cluster.start(["-c", EMBED, audio, gcs_prefix]))
+    assert contents(gcs_prefix) == quiet.contents
+
+
+def kill_task_manager(cluster: Cluster, draw: random.Random) -> None:
+    assert worker_host(draw.randint(1, 2)).kill(JAVA) == 1
+
+
+def kill_python(cluster: Cluster, draw: random.Random) -> None:
+    hosts = [host for host in (worker_host(1), worker_host(2)) if host.processes(PYTHON)]
+    assert draw.choice(hosts).kill(PYTHON)
+
+
+def store_is_down(cluster: Cluster, draw: random.Random) -> None:
+    cluster.store.down = True
+    time.sleep(20)
+    cluster.store.down = False
+
+
+def cut_off(cluster: Cluster, draw: random.Random) -> None:
+    host = worker_host(draw.randint(1, 2))
+    host.cut_off()
+    time.sleep(60)
+    host.join()
+
+
+def restart_job_manager(cluster: Cluster, draw: random.Random) -> None:
+    assert JOB_MANAGER.kill() >= 1
+    cluster.up()
+
+
+@pytest.fixture
+def faulty(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster, whole before and after."""
+    cluster.up()
+    yield cluster
+    cluster.store.down = False
+    cluster.up()
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("fault", [kill_task_manager, kill_python, store_is_down, cut_off, restart_job_manager])
+def test_faults_at_random_moments(faulty: Cluster, quiet: Quiet, gcs_prefix: str, fault: Fault, seed: int) -> None:
+    draw = random.Random(f"{fault.__name__} {seed}")
+    command = ["-c", EMBED, quiet.audio, gcs_prefix]
+    job = faulty.start(command)
+    shards = draw.randint(1, CLIPS // 2)
+    deadline = time.monotonic() + WAIT
+    while committed(gcs_prefix) < shards:
+        assert job.poll() is None, finish(job)
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    time.sleep(draw.random())
+    fault(faulty, draw)
+    status, _, errors = finish(job)
+    by = "Flink itself"
+    if status:
+        assert status == 75, errors
+        by = f"a rerun, after {errors.splitlines()[-1]}"
+        faulty.up()
+        done(faulty.start(command))
+    say(f"{fault.__name__} after {shards} of {CLIPS} shards: mended by {by}")
+    assert contents(gcs_prefix) == quiet.embeddings
