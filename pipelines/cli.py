@@ -282,8 +282,9 @@ def inspect(dataset: str, **options: Any) -> None:
 def engine() -> None:
     """Runs the data jobs on several hosts: an Apache Flink cluster on this machine.
 
-    Its hosts are network namespaces with a `/tmp` of their own. So they share what hosts of a real cluster share: a
-    bucket, or a mounted disk. Needs Linux, root, iproute2, Java 17 and Maven.
+    Its hosts are network namespaces with a `/tmp` of their own: they share a bucket on this machine, or a folder
+    outside /tmp, as hosts of a real cluster share a mounted disk. Needs Linux, root, iproute2, Java 17 and Maven.
+    All of it runs as root, and whoever is on this machine can reach it: use a machine, or a container, of your own.
 
     \b
     trillsson engine up
@@ -297,7 +298,10 @@ def engine() -> None:
 @WORKERS
 @click.option("--slots", type=click.IntRange(1), default=2, show_default=True, help="Tasks that one runs at a time.")
 @click.option(
-    "--share", type=click.Path(path_type=Path), multiple=True, help="Folder below /tmp that all hosts see. Often."
+    "--share",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    help="Folder below /tmp that all hosts see. May be given often.",
 )
 def up(folder: Path, workers: int, slots: int, share: tuple[Path, ...]) -> None:
     """Starts the cluster, or what of it is not running; fetches Flink first, once."""

@@ -173,7 +173,9 @@ def serve(faults: Faults, host: str = "127.0.0.1", port: int = 0) -> Iterator[st
     server = ThreadingHTTPServer((host, port), type("Proxy", (Handler,), {"faults": faults}))
     thread = threading.Thread(target=server.serve_forever, args=[0.01], daemon=True)
     thread.start()
-    yield f"http://{host}:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield f"http://{host}:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

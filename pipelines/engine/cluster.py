@@ -1,6 +1,6 @@
 """A standalone Flink cluster on hosts of its own: one job manager, and workers with a task manager and a worker pool.
 
-Hosts share nothing but the network, this machine's programs, and what is named as shared: as on a real cluster.
+Hosts have a network and a `/tmp` of their own. They see the rest of this machine's disk, as if it were mounted on each.
 """
 
 import contextlib
@@ -11,11 +11,11 @@ import sys
 import time
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.engine.hosts import Host, check_rights, host_names, remove_bridge
+from pipelines.engine.hosts import Host, alone, check_rights, host_names, remove_bridge
 from pipelines.engine.jars import EngineJars, fetch_jars
 from trillsson.errors import InputError, TransientError
 from trillsson.progress import Stopwatch, say
@@ -23,9 +23,6 @@ from trillsson.progress import Stopwatch, say
 JOB_MANAGER = Host("job-manager", 2)
 REST_PORT = 8081
 POOL_PORT = 50_000
-
-CACHE = Path.home() / ".cache/trillsson/engine"
-"""Where the JARs are kept, if no other place is given."""
 
 _MOST_WORKERS = 200
 _START_SECONDS = 120.0
@@ -49,6 +46,11 @@ appender.out.layout.pattern = %d{yyyy-MM-dd HH:mm:ss} %-5p %c{1} %m%n
 """
 
 
+def default_cache() -> Path:
+    """Returns where the JARs are kept, if no other place is given."""
+    return Path("~/.cache/trillsson/engine").expanduser()
+
+
 @dataclass(frozen=True)
 class Engine:
     """What a cluster is made of.
@@ -67,7 +69,7 @@ class Engine:
     slots: int = 2
     memory: int = 1_024
     share: tuple[Path, ...] = ()
-    cache: Path = CACHE
+    cache: Path = field(default_factory=default_cache)
 
 
 def worker_host(number: int) -> Host:
@@ -87,10 +89,11 @@ def up(engine: Engine) -> None:
         raise InputError(f"{engine.workers} workers: give 1 to {_MOST_WORKERS}")
     jars = fetch_jars(engine.cache)
     watch = Stopwatch()
-    start_job_manager(engine, jars)
-    for number in range(1, engine.workers + 1):
-        start_worker(engine, jars, number)
-    _wait_for(engine)
+    with alone():
+        start_job_manager(engine, jars)
+        for number in range(1, engine.workers + 1):
+            start_worker(engine, jars, number)
+        _wait_for(engine)
     say(f"engine is up: {engine.workers} workers with {engine.slots} slots each [{watch}]")
 
 
@@ -123,10 +126,11 @@ def start_worker(engine: Engine, jars: EngineJars, number: int) -> None:
 def down() -> int:
     """Takes the cluster down, and all that runs on its hosts; returns how many hosts there were."""
     check_rights()
-    names = host_names()
-    for name in names:
-        Host(name, 0).remove()
-    remove_bridge()
+    with alone():
+        names = host_names()
+        for name in names:
+            Host(name, 0).remove()
+        remove_bridge()
     return len(names)
 
 
@@ -138,7 +142,7 @@ def rest(path: str) -> Any:
     """
     url = f"http://{JOB_MANAGER.address}:{REST_PORT}{path}"
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as answer:
             return json.load(answer)
     except (OSError, ValueError) as error:
         told = f"Flink does not answer at {url} ({error})"
@@ -151,6 +155,7 @@ def describe() -> str:
     Raises:
         TransientError: its job manager does not answer.
     """
+    check_rights()
     hosts = {name: len(Host(name, 0).processes()) for name in host_names()}
     if not hosts:
         return "no engine; start one with `trillsson engine up`"
@@ -161,13 +166,13 @@ def describe() -> str:
     return "\n".join([*lines, flink])
 
 
-def beam_options(*, parallelism: int, cache: Path = CACHE) -> list[str]:
+def beam_options(*, parallelism: int, cache: Path | None = None) -> list[str]:
     """Returns the options with which a job runs on the cluster, so many tasks at a time."""
     return [
         "--runner=FlinkRunner",
         f"--flink_master={JOB_MANAGER.address}:{REST_PORT}",
         "--flink_version=1.19",
-        f"--flink_job_server_jar={fetch_jars(cache).job_server}",
+        f"--flink_job_server_jar={fetch_jars(cache or default_cache()).job_server}",
         "--flink_submit_uber_jar",
         "--environment_type=EXTERNAL",
         f"--environment_config=localhost:{POOL_PORT}",

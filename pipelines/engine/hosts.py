@@ -1,17 +1,19 @@
 """Hosts on one machine: network namespaces, joined by a bridge, each with a `/tmp` of its own. Needs root."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from trillsson.errors import InputError, TrillssonError
+from trillsson.errors import InputError, TransientError, TrillssonError
 
 GATEWAY = "10.77.0.1"
 """This machine's own address, as the hosts see it."""
@@ -50,16 +52,18 @@ class Host:
         return f"trillsson{self.number}"
 
     def create(self) -> None:
-        """Makes the host, if it is not there."""
+        """Makes the host, if it is not there; what a killed call left of one is made anew."""
         if self.namespace in _namespaces():
-            return
+            if _answers("-n", self.namespace, "address", "show", "to", self.address):
+                return
+            self.remove()
         _make_bridge()
         _ip("netns", "add", self.namespace)
         _ip("link", "add", self._device, "type", "veth", "peer", "name", "eth0", "netns", self.namespace)
         _ip("link", "set", self._device, "master", _BRIDGE, "up")
-        _ip("-n", self.namespace, "address", "add", f"{self.address}/24", "dev", "eth0")
         for device in ("lo", "eth0"):
             _ip("-n", self.namespace, "link", "set", device, "up")
+        _ip("-n", self.namespace, "address", "add", f"{self.address}/24", "dev", "eth0")  # last: it tells a whole host
 
     def start(
         self,
@@ -132,6 +136,21 @@ class Host:
         _ip("netns", "delete", self.namespace)
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Lets one process at a time change the hosts.
+
+    Raises:
+        TransientError: another does.
+    """
+    with Path("/run/lock/trillsson-engine").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TransientError("another process brings the engine up or down; wait for it and run again") from error
+        yield
+
+
 def check_rights() -> None:
     """Refuses to begin where hosts cannot be made.
 
@@ -154,11 +173,24 @@ def remove_bridge() -> None:
 
 
 def _make_bridge() -> None:
-    if Path(f"/sys/class/net/{_BRIDGE}").exists():
+    if _answers("address", "show", "dev", _BRIDGE, "to", GATEWAY):
         return
+    if used := _ip("-4", "route", "show", "to", "match", GATEWAY, "scope", "link"):
+        raise InputError(
+            f"the network of {GATEWAY} is in use here ({used.strip()}); the engine needs 10.77.0.0/24 for itself"
+        )
+    remove_bridge()
     _ip("link", "add", _BRIDGE, "type", "bridge")
-    _ip("address", "add", f"{GATEWAY}/24", "dev", _BRIDGE)
     _ip("link", "set", _BRIDGE, "up")
+    _ip("address", "add", f"{GATEWAY}/24", "dev", _BRIDGE)
+
+
+def _answers(*words: str) -> bool:
+    """Tells whether `ip` has anything to say."""
+    try:
+        return bool(_ip(*words).strip())
+    except TrillssonError:
+        return False
 
 
 def _namespaces() -> list[str]:

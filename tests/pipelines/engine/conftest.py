@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from pipelines.engine.cluster import Engine, beam_options, down, up
-from pipelines.engine.hosts import GATEWAY
+from pipelines.engine.hosts import GATEWAY, host_names
 from tests.http_faults import Faults, serve
 from trillsson.storage import open_storage
 
@@ -56,6 +56,7 @@ class Cluster:
 @pytest.fixture(scope="session")
 def cluster(gcs_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The cluster of the session."""
+    assert not host_names(), "an engine is up already; end it with `trillsson engine down`"
     source = f"{gcs_uri}/tones"
     for number in range(CLIPS):
         time = np.arange(16_000 + 1_000 * number) / 16_000

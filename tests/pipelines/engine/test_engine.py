@@ -48,17 +48,20 @@ def test_options_of_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_no_engine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "check_rights", lambda: None)
     monkeypatch.setattr(cluster, "host_names", list)
     assert describe() == "no engine; start one with `trillsson engine up`"
 
 
 def test_an_engine_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuses(*_: object, **__: object) -> None:
-        raise ConnectionRefusedError(111, "Connection refused")
+    class Refuses:
+        def open(self, url: str, *, timeout: float) -> None:
+            raise ConnectionRefusedError(111, "Connection refused")
 
+    monkeypatch.setattr(cluster, "check_rights", lambda: None)
     monkeypatch.setattr(cluster, "host_names", lambda: ["worker-1"])
     monkeypatch.setattr(cluster.Host, "processes", lambda _: [])
-    monkeypatch.setattr(cluster.urllib.request, "urlopen", refuses)
+    monkeypatch.setattr(cluster.urllib.request, "build_opener", lambda _: Refuses())
     told = r"Flink does not answer at http://10\.77\.0\.2:8081/overview \(.*refused\)"
     message = f"^{told}; `trillsson engine up` starts what is missing$"
     with pytest.raises(TransientError, match=message):
