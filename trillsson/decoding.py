@@ -25,7 +25,6 @@ _BLOCKS_IN_MEMORY = 8
 """Blocks, 4 minutes in 8 MB, beyond which a recording waits in a temporary file."""
 
 _COPY_BYTES = 1 << 20
-_MPEG_SUFFIXES = frozenset({".mp2", ".mp3", ".mpga"})
 _FULL_SCALE = 32_768
 
 Block = NDArray[np.int16]
@@ -113,8 +112,7 @@ def decode(audio: Path | bytes | Samples) -> Decoded:
             with contextlib.suppress(FlacError):
                 return _collected(_flac_blocks(audio, info))
         refuse_cut(ends)
-        named = isinstance(audio, Path) and audio.suffix.lower() in _MPEG_SUFFIXES
-        stream = find_mpeg(file) if named or may_be_mpeg(ends.head) else None
+        stream = find_mpeg(file) if may_be_mpeg(ends.head) else None
     if stream:
         with _on_disk(audio, stream.start, stream.end) as path:
             return _collected(_mpeg_blocks(path, stream))

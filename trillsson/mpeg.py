@@ -20,6 +20,13 @@ from numpy.typing import NDArray
 
 from trillsson.audio import RejectError
 
+_OTHERS = frozenset({b"RIFX", b"RF64", b"riff", b"FORM", b"OggS", b"fLaC", b"caff", b".snd", b"NIST"})
+"""How files of other formats begin."""
+
+_MPEG_IN_WAV = frozenset({b"\x50\0", b"\x55\0"})
+"""Formats of WAV files that hold layers I and II, or III."""
+
+_TAGS = (b"Xing", b"Info")
 _BLOCK_BYTES = 1 << 20
 _HEADER_BYTES = 4
 _ID3_BYTES = 10
@@ -34,7 +41,6 @@ _SYNC = re.compile(rb"\xff(?=[\xe2-\xe7\xf2-\xff][\x10-\xef])")
 """Where a header may begin: neither reserved nor free (a version, a layer, a bit rate)."""
 
 _CHAIN = 3
-"""So many frames in a row are no coincidence."""
 
 _RESERVOIR_BYTES = 511
 """So far back a frame of layer III takes bits from (ISO 11172-3, 2.4.2.7): without these it cannot be decoded."""
@@ -92,7 +98,7 @@ class MpegStream:
         channels: 1 or 2.
         skipped: samples a channel before the sound, which the coder put there.
         samples: of sound, a channel.
-        spared: so many of them may be missing.
+        decoded: what all frames give, a channel, but for those that may lack bits which lay before them.
         start: where its first frame begins, in bytes; one that holds a tag is none of the stream.
         end: where its last frame ends. dr_mp3 leaves out a last frame with anything behind it.
     """
@@ -101,7 +107,7 @@ class MpegStream:
     channels: int
     skipped: int
     samples: int
-    spared: int
+    decoded: int
     start: int
     end: int
 
@@ -125,10 +131,11 @@ def parse_frame(head: bytes) -> Frame | None:
 
 
 def may_be_mpeg(head: bytes) -> bool:
-    """Tells by the first bytes of a file whether it may be MPEG audio, bare or in a WAV file (format 0x50 or 0x55)."""
+    """Tells by the first bytes of a file whether it may be MPEG audio: in a WAV file, or of no other known format."""
     at = head.find(b"fmt ")
-    in_wav = head[:4] == b"RIFF" and at >= 0 and head[at + 8 : at + 10] in (b"\x50\0", b"\x55\0")
-    return in_wav or head[:3] == b"ID3" or parse_frame(head[:_HEADER_BYTES]) is not None
+    if head[:4] == b"RIFF":
+        return at >= 0 and head[at + 8 : at + 10] in _MPEG_IN_WAV
+    return head[:4] not in _OTHERS
 
 
 def find_mpeg(file: BinaryIO) -> MpegStream | None:
@@ -149,6 +156,9 @@ def find_mpeg(file: BinaryIO) -> MpegStream | None:
     if found is None:
         return None
     start, first = found
+    before = _read(file, begin, start - begin)
+    if parse_frame(before[:_HEADER_BYTES]) or any(tag in before for tag in _TAGS):
+        raise RejectError("undecodable", f"its first frames, at byte {begin}, are damaged; mend it with ffmpeg")
     count, end = _walk(file, start, first)
     tag = _parse_tag(_read(file, start, _TAG_BYTES), first)
     if tag:
@@ -173,7 +183,7 @@ def find_mpeg(file: BinaryIO) -> MpegStream | None:
         first.kind.channels,
         skipped=skipped,
         samples=max(count * first.samples - left_out, 0),
-        spared=_without_bits(_read(file, start, _TAG_BYTES), first) * first.samples,
+        decoded=max(count - _without_bits(_read(file, start, _TAG_BYTES), first), 0) * first.samples,
         start=start,
         end=end,
     )
@@ -192,19 +202,19 @@ def mpeg_blocks(path: Path, stream: MpegStream, *, size: int) -> Iterator[NDArra
     """
     import miniaudio
 
-    found = -stream.skipped
+    found = 0
     try:
         for data in miniaudio.mp3_stream_file(str(path), size):
             block = np.frombuffer(data, np.int16).reshape(-1, stream.channels)
-            wanted = block[max(-found, 0) : max(stream.samples - found, 0)]
+            first = max(stream.skipped - found, 0)
+            wanted = block[first : max(stream.skipped + stream.samples - found, first)]
             found += len(block)
             if len(wanted):
                 yield wanted
     except miniaudio.DecodeError as error:
         raise RejectError("undecodable", str(error)) from error
-    if found < stream.samples - stream.spared:
-        told = f"only {max(found, 0)} of the {stream.samples} samples of its frames can be decoded"
-        raise RejectError("undecodable", told)
+    if found < stream.decoded:
+        raise RejectError("undecodable", f"only {found} of the {stream.decoded} samples of its frames can be decoded")
 
 
 def after_id3(file: BinaryIO) -> int:
@@ -244,7 +254,7 @@ def _parse_tag(head: bytes, first: Frame) -> _Tag | None:
         _HEADER_BYTES + _side_bytes(first),
         _HEADER_BYTES + 2 + _side_bytes(first),
     ):  # with a checksum, or without
-        if first.kind.layer == 3 and head[at : at + 4] in (b"Xing", b"Info"):
+        if first.kind.layer == 3 and head[at : at + 4] in _TAGS:
             flags, frames = struct.unpack_from(">II", head, at + 4)
             packed = int.from_bytes(head[at + _DELAYS_AT : at + _DELAYS_AT + 3], "big") if flags == 15 else 0
             return _Tag(frames if flags & 1 else 0, packed >> 12, packed & 0xFFF)
@@ -276,7 +286,10 @@ def _walk(file: BinaryIO, at: int, first: Frame) -> tuple[int, int]:
 
 
 def _find_frames(file: BinaryIO, at: int, before: int | None = None) -> tuple[int, Frame] | None:
-    """Returns where frames in a row begin, from a position on and before another, and the first of them."""
+    """Returns where frames in a row begin, from a position on and before another, and the first of them.
+
+    Three in a row are no coincidence, nor are fewer that end where the file does.
+    """
     total = _total(file)
     while len(block := _read(file, at, _BLOCK_BYTES)) >= _HEADER_BYTES:
         for sync in _SYNC.finditer(block):
@@ -284,7 +297,8 @@ def _find_frames(file: BinaryIO, at: int, before: int | None = None) -> tuple[in
             if before is not None and position >= before:
                 return None
             chain = list(islice(_chain(file, position, (block, at)), _CHAIN))
-            if len(chain) == _CHAIN and all(end <= total and frame.kind == chain[0][1].kind for end, frame in chain):
+            whole = len(chain) == _CHAIN or (chain and chain[-1][0] == total)
+            if whole and all(end <= total and frame.kind == chain[0][1].kind for end, frame in chain):
                 return position, chain[0][1]
         at += max(len(block) - _HEADER_BYTES + 1, 1)
     return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 
@@ -71,6 +72,8 @@ def batches(clips: Iterable[AudioRecord], framing: Framing, *, windows: int) -> 
 class Batcher:
     """Embeds batches; survives one that is too large for memory, and refuses an embedder that batches change.
 
+    Several threads may use it: the embedder is called by one at a time, since TFLite's interpreter bears no more.
+
     Args:
         embedder: embeds.
         tolerance: how far a row may depend on its batch, as a share of the largest value.
@@ -80,6 +83,7 @@ class Batcher:
         self._embedder = embedder
         self._tolerance = tolerance
         self._compared = False
+        self._one_at_a_time = Lock()
 
     def embed(self, batch: Batch) -> Embedded:
         """Embeds a batch. Where memory is short, each half is tried once; what still fails is marked, not raised.
@@ -87,6 +91,10 @@ class Batcher:
         Raises:
             InputError: a window alone has another embedding than in a batch.
         """
+        with self._one_at_a_time:
+            return self._embed(batch)
+
+    def _embed(self, batch: Batch) -> Embedded:
         size = len(batch.windows)
         try:
             rows = self._embedder.embed(batch.windows)

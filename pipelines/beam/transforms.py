@@ -1,13 +1,20 @@
 """The one transform of every data job: planned shards in, finished shards out, one worker call a shard."""
 
+import uuid
 from collections import Counter
 from collections.abc import Iterator
+from threading import Lock
 from typing import Any
+from weakref import WeakValueDictionary
 
 import apache_beam as beam
-from apache_beam.utils.shared import Shared
 
 from pipelines.beam.shards import ShardMaker
+
+_LOADED: "WeakValueDictionary[str, ShardMaker]" = WeakValueDictionary()
+"""What tasks of this process have loaded and still use."""
+
+_LOADING = Lock()
 
 
 class MakeShards(beam.PTransform):
@@ -29,16 +36,17 @@ class MakeShards(beam.PTransform):
 class _MakeShard(beam.DoFn):
     def __init__(self, maker: ShardMaker) -> None:
         self._maker = maker
-        self._shared = Shared()
+        self._key = uuid.uuid4().hex
         self._loaded: ShardMaker | None = None
 
     def setup(self) -> None:
-        # A worker process may run several tasks, each with a copy of this: a model is loaded once all the same.
-        self._loaded = self._shared.acquire(self._load)
-
-    def _load(self) -> ShardMaker:
-        self._maker.setup()
-        return self._maker
+        # A worker process may run several tasks, each with a copy of this: a model is loaded once all the same. Beam's
+        # own way to share keeps the last one for ever, and so two where one step follows another.
+        with _LOADING:
+            self._loaded = _LOADED.get(self._key)
+            if self._loaded is None:
+                self._maker.setup()
+                _LOADED[self._key] = self._loaded = self._maker
 
     def process(self, planned: Any) -> Iterator[str]:
         shard = (self._loaded or self._maker).make(planned)

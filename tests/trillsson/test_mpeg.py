@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -40,14 +39,9 @@ def untagged(file: bytes) -> bytes:
     return file.replace(b"Xing", b"\0\0\0\0", 1)
 
 
-def samples_of(file: bytes, name: str = "") -> int:
-    """Returns how many samples at 16 kHz there are in a file of that name, or in bytes."""
-    if not name:
-        return decode(file).samples
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / name
-        path.write_bytes(file)
-        return decode(path).samples
+def samples_of(file: bytes) -> int:
+    """Returns how many samples at 16 kHz there are."""
+    return decode(file).samples
 
 
 def found_in(file: bytes) -> MpegStream:
@@ -97,9 +91,9 @@ def test_samples_of_a_frame(head: str, samples: int) -> None:
 
 def test_a_tag_takes_off_what_is_no_sound() -> None:
     found = find_mpeg(BytesIO(TWO))
-    assert found == MpegStream(44_100, 1, skipped=1_105, samples=88_200, spared=0, start=417, end=9_469)
+    assert found == MpegStream(44_100, 1, skipped=1_105, samples=88_200, decoded=78 * 1_152, start=417, end=9_469)
     for file in (TWO, ID3V2 + TWO + ID3V1, TWO + bytes(3_000), ID3V2 + ID3V2 + TWO, bytes(500) + TWO):
-        assert samples_of(file, "a.mp3") == 32_000
+        assert samples_of(file) == 32_000
 
 
 def test_the_samples_are_those_of_libsndfile(tmp_path: Path) -> None:
@@ -160,7 +154,7 @@ def test_words_of_a_tag_elsewhere_are_none() -> None:
 @pytest.mark.parametrize("end", [b"", ID3V1, b"\xff\xfb", bytes(5_000)], ids=["", "old tag", "sync", "zeros"])
 def test_without_a_tag_all_is_read(make: Callable[[bytes], bytes], frames: int, front: bytes, end: bytes) -> None:
     """libsndfile reads 0.6 to 0.7 s of most of these."""
-    assert samples_of(front + make(TWO) + end, "a.mp3") == pytest.approx(frames * 1_152 / 44_100 * 16_000, abs=1)
+    assert samples_of(front + make(TWO) + end) == pytest.approx(frames * 1_152 / 44_100 * 16_000, abs=1)
 
 
 @given(
@@ -204,13 +198,14 @@ def test_bits_that_lay_before_the_first_frame_are_not_missed(tmp_path: Path) -> 
     """As in a recording that begins in the middle of a broadcast."""
     rest = b"\0" * 100 + TWO[3_000:]
     stream = found_in(rest)
-    assert stream.spared == 7 * 1_152  # of 83 bytes each; 511 may lie before the first
-    assert samples_of(rest, "a.mp3") > 1.3 * 16_000
+    frames = stream.samples // 1_152
+    assert stream.decoded == (frames - 7) * 1_152  # of 83 bytes each; 511 may lie before the first
+    assert samples_of(rest) > 1.3 * 16_000
 
 
 def test_frames_that_cannot_be_decoded_are_missed(tmp_path: Path) -> None:
     (tmp_path / "a.mp3").write_bytes(untagged(TWO))
-    stream = replace(found_in(untagged(TWO)), samples=100 * 1_152)
+    stream = replace(found_in(untagged(TWO)), decoded=100 * 1_152)
     told = r"^undecodable: only 91008 of the 115200 samples of its frames can be decoded$"
     with pytest.raises(RejectError, match=told):
         list(mpeg_blocks(tmp_path / "a.mp3", stream, size=10_000))
@@ -244,6 +239,40 @@ def test_what_libsndfile_alone_finds_is_not_believed(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(decoding, "find_mpeg", lambda _: None)
     with pytest.raises(RejectError, match=r"^undecodable: its frames cannot be found: they are of a free format, or "):
         decode(TWO)
+
+
+def starts_of(file: bytes) -> list[int]:
+    """Returns where each frame of a file begins."""
+    starts = [0]
+    while frame := parse_frame(file[starts[-1] : starts[-1] + 4]):
+        starts.append(starts[-1] + frame.size)
+    return starts[:-1]
+
+
+def damaged(file: bytes, frame: int) -> bytes:
+    """Returns a file with one frame that cannot be found any more."""
+    at = starts_of(file)[frame] + 1
+    return file[:at] + b"\0" + file[at + 1 :]
+
+
+@pytest.mark.parametrize(("make", "frame"), [(bytes, 0), (bytes, 1), (bytes, 2), (untagged, 1), (untagged, 2)])
+def test_damage_in_the_first_frames_is_refused(make: Callable[[bytes], bytes], frame: int) -> None:
+    with pytest.raises(
+        RejectError, match=r"^undecodable: its first frames, at byte 0, are damaged; mend it with ffmpeg"
+    ):
+        decode(damaged(make(TWO), frame))
+
+
+def test_damage_in_the_very_first_frame_is_not_to_be_told_from_junk_before_it() -> None:
+    assert samples_of(damaged(untagged(TWO), 0)) == pytest.approx(78 * 1_152 / 44_100 * 16_000, abs=1)
+
+
+@pytest.mark.parametrize("frame", [-2, -3, -4])
+def test_damage_in_the_last_frames_is_refused(frame: int) -> None:
+    file = untagged(TWO)
+    told = f"damage, a tag, another rate or other channels at byte {starts_of(file)[frame]}, with more sound behind it"
+    with pytest.raises(RejectError, match=f"^undecodable: {told}; "):
+        decode(damaged(file, frame))
 
 
 def test_noise_that_looks_like_headers_is_read_fast() -> None:

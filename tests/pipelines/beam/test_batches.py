@@ -1,6 +1,8 @@
 """Batches: filled across clips, halved once when memory is short, and checked not to change embeddings."""
 
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -155,3 +157,23 @@ def test_rows_that_are_not_finite_are_a_reject() -> None:
     found = embedded([clip("a", np.inf), clip("b", 0.5)], Mean(), windows=2)
     assert found[0] == Reject(key="a", stage="embed", reason="non_finite_embedding")
     assert found[1].key == "b"
+
+
+def test_several_threads_call_the_embedder_one_at_a_time() -> None:
+    """TFLite's interpreter gives wrong rows, or none, if two threads use it at once."""
+
+    class Single(Mean):
+        busy = False
+
+        def embed(self, windows: Windows) -> Embeddings:
+            assert not self.busy
+            self.busy = True
+            time.sleep(0.005)
+            self.busy = False
+            return super().embed(windows)
+
+    batcher = Batcher(Single(), tolerance=1e-3)
+    each = [next(batches([clip(str(number), number)], FRAMING, windows=1)) for number in range(12)]
+    with ThreadPoolExecutor(4) as threads:
+        rows = [found.rows[0, 0] for found in threads.map(batcher.embed, each)]
+    assert rows == list(range(12))
