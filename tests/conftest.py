@@ -1,5 +1,6 @@
 """Fixtures for every test: a Google Cloud Storage emulator on the loopback interface."""
 
+import signal
 import threading
 import uuid
 from collections.abc import Iterator
@@ -11,6 +12,12 @@ settings.register_profile("untimed", deadline=None)  # a slow machine makes no t
 settings.load_profile("untimed")
 
 BUCKET = "trillsson-test"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and hands that on to what the tests interrupt."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
