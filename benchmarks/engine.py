@@ -56,7 +56,8 @@ def cluster(root: Path) -> Iterator[None]:
         up(Engine(root / "engine"))
         for number in (1, 2):
             for process in worker_host(number).processes("worker_pool_main"):
-                process.cpu_affinity([number - 1])
+                for thread in process.threads():  # any of them may start a worker, which inherits where it may run
+                    os.sched_setaffinity(thread.id, {number - 1})
         yield
     finally:
         down()
@@ -161,4 +162,4 @@ def peak(process: int) -> float:
 
 
 if __name__ == "__main__":
-    main(*(float((sys.argv[1:] or ["20"])[0]), int((sys.argv[2:] or ["100000"])[0])))
+    main(*(float((sys.argv[1:] or ["60"])[0]), int((sys.argv[2:] or ["100000"])[0])))

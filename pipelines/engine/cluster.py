@@ -67,7 +67,7 @@ class Engine:
     folder: Path
     workers: int = 2
     slots: int = 2
-    memory: int = 1_024
+    memory: int = 2_048
     share: tuple[Path, ...] = ()
     cache: Path = field(default_factory=default_cache)
 
@@ -206,6 +206,9 @@ def write_config(engine: Engine, host: Host) -> Path:
         "taskmanager.bind-host": "0.0.0.0",  # noqa: S104
         "taskmanager.resource-id": host.name,
         "taskmanager.memory.process.size": f"{engine.memory}m",
+        # tensorflow-transform's statistics are a graph of hundreds of edges: less is too few buffers for it.
+        "taskmanager.memory.network.min": f"{engine.memory // 4}m",
+        "taskmanager.memory.network.max": f"{engine.memory // 4}m",
         "taskmanager.numberOfTaskSlots": engine.slots,
         "taskmanager.load-balance.mode": "SLOTS",  # else one worker gets all tasks that it has slots for
         # A shard is made whole or not at all, and making it twice changes nothing: what a host lost is made again.

@@ -14,12 +14,12 @@ from trillsson.errors import InputError, TransientError
 
 
 def test_flinks_config_of_a_worker(tmp_path: Path) -> None:
-    folder = write_config(Engine(tmp_path, slots=3, memory=2_048), worker_host(2))
+    folder = write_config(Engine(tmp_path, slots=3, memory=3_000), worker_host(2))
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert folder == tmp_path / "worker-2/conf"
     assert config["jobmanager.rpc.address"] == "10.77.0.2"
     assert config["taskmanager.host"] == "10.77.0.12"
-    assert config["taskmanager.memory.process.size"] == "2048m"
+    assert config["taskmanager.memory.process.size"] == "3000m"
     assert config["taskmanager.numberOfTaskSlots"] == 3
     assert config["restart-strategy.type"] == "fixed-delay"
     assert (folder / "log4j2.properties").read_text().startswith("rootLogger.level = INFO\n")
