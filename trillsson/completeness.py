@@ -5,7 +5,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from trillsson.audio import RejectError
 
@@ -15,7 +15,15 @@ _OGG_PAGE_BYTES = 65_307
 
 _OGG_HEADER_BYTES = 27
 _OGG_LAST_PAGE = 4
-_OGG_SERIAL = slice(14, 18)
+
+_BLOCK_BYTES = 1 << 20
+_START_BYTES = 8
+_STARTS = {
+    b"fLaC": re.compile(rb"fLaC[\x00\x80]\x00\x00\x22"),
+    b"OggS": re.compile(rb"OggS\x00[\x02\x03\x06\x07]"),
+}
+"""How files begin that decoders read the first of: FLAC's mark and the header of STREAMINFO, 34 bytes long (RFC 9639,
+sections 8.1 and 8.2); Ogg's first page of a stream (RFC 3533, section 6)."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ def refuse_cut(ends: Ends) -> None:
     (RFC 3533).
 
     Raises:
-        RejectError: `empty`, `truncated`, or `undecodable` if it holds several Ogg streams.
+        RejectError: `empty` or `truncated`.
     """
     if not ends.size:
         raise RejectError("empty", "the file has no bytes")
@@ -63,9 +71,31 @@ def refuse_cut(ends: Ends) -> None:
     page = ends.tail[max(0, ends.tail.rfind(b"OggS")) :]
     if ends.head[:4] == b"OggS" and not _ends_stream(page):
         raise RejectError("truncated", "the last page of the stream is not there, or not whole")
-    if ends.head[:4] == b"OggS" and page[_OGG_SERIAL] != ends.head[_OGG_SERIAL]:
-        told = "it holds several streams, as joined files do, of which the first alone would be read"
-        raise RejectError("undecodable", f"{told}; split it")
+
+
+def refuse_joined(file: BinaryIO, at: int) -> None:
+    """Refuses a FLAC or Ogg file with another one in it, which decoders would drop without a word.
+
+    Args:
+        file: any file; one of another format is left alone.
+        at: where it begins, behind tags of ID3v2.
+
+    Raises:
+        RejectError: `undecodable`.
+    """
+    file.seek(at)
+    start = _STARTS.get(file.read(4))
+    if start is None:
+        return
+    at += 4
+    file.seek(at)
+    while len(block := file.read(_BLOCK_BYTES)) >= _START_BYTES:
+        if start.search(block):
+            raise RejectError(
+                "undecodable", "another file lies behind the first one, as joined files have it; split it"
+            )
+        at += len(block) - _START_BYTES + 1
+        file.seek(at)
 
 
 def _ends_stream(page: bytes) -> bool:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trillsson.audio import UNSUPPORTED, RejectError
-from trillsson.completeness import read_ends, refuse_cut
+from trillsson.completeness import read_ends, refuse_cut, refuse_joined
 from trillsson.config import SAMPLE_RATE
-from trillsson.flac import FlacError, FlacInfo, flac_blocks, parse_flac_info, refuse_joined
+from trillsson.flac import FlacError, FlacInfo, flac_blocks, parse_flac_info
 from trillsson.mpeg import MpegStream, after_id3, find_mpeg, may_be_mpeg, mpeg_blocks
 from trillsson.storage import explain_os_errors
 

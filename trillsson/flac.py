@@ -5,11 +5,9 @@ is left to libsndfile, which tells what is wrong. As there, a frame is believed 
 MD5 of the whole is not compared.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +16,6 @@ from trillsson.audio import RejectError
 
 _HEAD_BYTES = 26
 """`fLaC`, the header of a metadata block, and STREAMINFO as far as the number of samples (RFC 9639, section 8.2)."""
-
-_BLOCK_BYTES = 1 << 20
-_MAGIC = b"fLaC"
-_START_BYTES = 8
-_START = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
-"""How a FLAC file begins: `fLaC`, then the header of STREAMINFO, 34 bytes long (RFC 9639, sections 8.1 and 8.2)."""
 
 
 class FlacError(Exception):
@@ -80,27 +72,3 @@ def flac_blocks(path: Path, info: FlacInfo, *, size: int) -> Iterator[NDArray[np
         raise FlacError(str(error)) from error
     if found != info.samples:
         raise FlacError(f"{found} of {info.samples} samples")
-
-
-def refuse_joined(file: BinaryIO, at: int) -> None:
-    """Refuses a FLAC file with another one in it, which decoders would drop without a word.
-
-    Args:
-        file: any file; one that is no FLAC file is left alone.
-        at: where it begins, behind tags of ID3v2.
-
-    Raises:
-        RejectError: `undecodable`.
-    """
-    file.seek(at)
-    if file.read(len(_MAGIC)) != _MAGIC:
-        return
-    at += len(_MAGIC)
-    file.seek(at)
-    while len(block := file.read(_BLOCK_BYTES)) >= _START_BYTES:
-        if _START.search(block):
-            raise RejectError(
-                "undecodable", "another file lies behind the first one, as joined files have it; split it"
-            )
-        at += len(block) - _START_BYTES + 1
-        file.seek(at)

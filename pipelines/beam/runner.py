@@ -1,7 +1,9 @@
 """Runs a Beam pipeline on whatever runner the options name, and gives its errors back as our own."""
 
+import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     import apache_beam as beam
 
 _INVALID = "Pipeline has validations errors: "
+_BAD_JAR = re.compile(r'Unable to parse jar URL "([^"]*)"')
+_READER = "wait_until_finish_read"
+"""Beam's thread that asks a cluster how a job is; what ends it comes to the launcher too."""
+
 _NO_JAR = "Unable to fetch remote job server jar at "
 
 
@@ -37,9 +43,25 @@ def run_pipeline(build: "Callable[[beam.Pipeline], object]", options: Sequence[s
 
     parsed = parse_options(options)
     name = parsed.view_as(StandardOptions).runner
-    runner, job = (LocalRunner(), local_job()) if name == LOCAL_RUNNER else (None, nullcontext())
+    runner, job = (LocalRunner(), local_job()) if name == LOCAL_RUNNER else (None, _quiet_reader())
     with job, _own_errors(name), beam.Pipeline(runner, options=parsed) as pipeline:
         build(pipeline)
+
+
+@contextmanager
+def _quiet_reader() -> Iterator[None]:
+    """Keeps Python from printing the traceback of Beam's reading thread beside the one line that says the same."""
+    usual = threading.excepthook
+
+    def print_others(told: threading.ExceptHookArgs) -> None:
+        if told.thread is None or not told.thread.name.startswith(_READER):
+            usual(told)
+
+    threading.excepthook = print_others
+    try:
+        yield
+    finally:
+        threading.excepthook = usual
 
 
 @contextmanager
@@ -66,7 +88,10 @@ def _cluster_error(runner: str, error: Exception) -> TrillssonError | None:
         return TransientError(
             f"{runner} does not answer at {where}; see that it runs, and run again: what is done is kept"
         )
-    if (text := str(error)).startswith(_NO_JAR):
+    text = str(error)
+    if isinstance(error, ValueError) and (wrong := _BAD_JAR.match(text)):
+        return InputError(f"{wrong[1]} does not exist; correct --flink_job_server_jar")
+    if text.startswith(_NO_JAR):
         name = text.removeprefix(_NO_JAR).split(":", 2)[1].rpartition("/")[2]
         return InputError(f"{name} cannot be fetched; give a JAR, as `trillsson engine options` does")
     return None

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from trillsson import decoding
 from trillsson.audio import RejectError
+from trillsson.completeness import refuse_joined
 from trillsson.decoding import decode
-from trillsson.flac import FlacError, FlacInfo, flac_blocks, parse_flac_info, refuse_joined
+from trillsson.flac import FlacError, FlacInfo, flac_blocks, parse_flac_info
 
 PCM = np.random.default_rng(0).integers(-9_000, 9_000, 20_000, dtype=np.int16)
 

@@ -22,6 +22,10 @@ def hours(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
+_PART_OF_WORDS = "\u200c\u200d\u00a0\u202f"
+"""Joiners, as Persian and Hindi have them, and spaces that do not break: no printable letters by Python's lights."""
+
+
 def size(value: int) -> str:
     """Writes a size in powers of 1000: 1234567 as `1.2 MB`."""
     scaled, unit = float(value), 0
@@ -36,8 +40,8 @@ def plural(count: int, noun: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Replaces what could move a terminal's cursor, or break a line, by a mark."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
+    """Replaces what could move a terminal's cursor, turn its direction, or break a line, by a mark."""
+    return "".join(letter if letter.isprintable() or letter in _PART_OF_WORDS else "�" for letter in text)
 
 
 def percent(share: float) -> str:

@@ -82,3 +82,9 @@ def test_a_jar_that_cannot_be_fetched_is_one_line(tmp_path: Path, monkeypatch: p
     message = r"^b-2\.77\.0\.jar cannot be fetched; give a JAR, as `trillsson engine options` does$"
     with pytest.raises(InputError, match=message):
         run_pipeline(lambda pipeline: pipeline | beam.Create([1]), elsewhere(tmp_path))
+
+
+def test_a_jar_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    message = rf"^{tmp_path}/none\.jar does not exist; correct --flink_job_server_jar$"
+    with pytest.raises(InputError, match=message):
+        run_pipeline(lambda pipeline: pipeline | beam.Create([1]), elsewhere(tmp_path / "none.jar"))

@@ -49,4 +49,5 @@ def test_tasks() -> None:
 
 def test_counts_and_names() -> None:
     assert (plural(1, "clip"), plural(0, "clip"), plural(1_234, "clip")) == ("1 clip", "0 clips", "1,234 clips")
-    assert printable("é\x1b[2J\nb") == "é�[2J�b"
+    assert printable("é\x1b[2J\nb\u202e") == "é�[2J�b�"
+    assert printable("می\u200cخواهم à\u00a0moi") == "می\u200cخواهم à\u00a0moi"
