@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _INVALID = "Pipeline has validations errors: "
 _BAD_JAR = re.compile(r'Unable to parse jar URL "([^"]*)"')
+_READER_SECONDS = 10.0
 _READER = "wait_until_finish_read"
 """Beam's thread that asks a cluster how a job is; what ends it comes to the launcher too."""
 
@@ -61,6 +62,9 @@ def _quiet_reader() -> Iterator[None]:
     try:
         yield
     finally:
+        for thread in threading.enumerate():
+            if thread.name.startswith(_READER):
+                thread.join(_READER_SECONDS)
         threading.excepthook = usual
 
 
