@@ -169,7 +169,7 @@ def with_beam(maker: EmbedMaker, tickets: Sequence[EmbedTicket]) -> None:
     from pipelines.beam.transforms import MakeShards
 
     processes = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
-    run_pipeline(lambda pipeline: pipeline | beam.Create(list(tickets)) | MakeShards(maker), processes)
+    run_pipeline(lambda pipeline: pipeline | beam.Create(list(tickets), reshuffle=False) | MakeShards(maker), processes)
 
 
 def with_pool(maker: EmbedMaker, tickets: Sequence[EmbedTicket]) -> None:

@@ -288,7 +288,7 @@ def engine() -> None:
 
     \b
     trillsson engine up
-    trillsson prepare my.yaml --corpus clinic -- $(trillsson engine options)
+    options=$(trillsson engine options) && trillsson prepare my.yaml --corpus clinic -- $options
     trillsson engine down
     """  # noqa: D301  # the backslash is click's mark for lines that are not to be wrapped
 
@@ -316,7 +316,7 @@ def down() -> None:
     """Ends the cluster and all that runs on its hosts."""
     from pipelines.engine.cluster import down as take_down
 
-    click.echo(f"{take_down()} hosts ended")
+    click.echo(f"hosts ended: {take_down()}")
 
 
 @engine.command()

@@ -1,4 +1,4 @@
-"""Whether a file of audio is all there, as far as its first and last bytes tell: decoders read on without a word."""
+"""Whether a file of audio is all there, and one file only: decoders read on, or stop, without a word."""
 
 import math
 import os
@@ -68,8 +68,7 @@ def refuse_cut(ends: Ends) -> None:
     announced = _announced_size(ends.head)
     if ends.size < announced:
         raise RejectError("truncated", f"{ends.size} of {announced} bytes are there")
-    page = ends.tail[max(0, ends.tail.rfind(b"OggS")) :]
-    if ends.head[:4] == b"OggS" and not _ends_stream(page):
+    if ends.head[:4] == b"OggS" and not _ends_stream(ends.tail[max(0, ends.tail.rfind(b"OggS")) :]):
         raise RejectError("truncated", "the last page of the stream is not there, or not whole")
 
 

@@ -66,7 +66,7 @@ def flac_blocks(path: Path, info: FlacInfo, *, size: int) -> Iterator[NDArray[np
             found += len(block)
             if found > info.samples:
                 told = f"it holds more than the {info.samples} samples that its header announces"
-                raise RejectError("undecodable", f"{told}, as two joined files do; split it or mend its header")
+                raise RejectError("undecodable", f"{told}; encode it anew")
             yield block
     except miniaudio.DecodeError as error:
         raise FlacError(str(error)) from error

@@ -41,6 +41,7 @@ _SYNC = re.compile(rb"\xff(?=[\xe2-\xe7\xf2-\xff][\x10-\xef])")
 """Where a header may begin: neither reserved nor free (a version, a layer, a bit rate)."""
 
 _CHAIN = 3
+"""So many frames in a row are no coincidence, and fewer beyond what a tag announces are a coder's way to count."""
 
 _RESERVOIR_BYTES = 511
 """So far back a frame of layer III takes bits from (ISO 11172-3, 2.4.2.7): without these it cannot be decoded."""
@@ -250,10 +251,8 @@ def _side_bytes(first: Frame) -> int:
 def _parse_tag(head: bytes, first: Frame) -> _Tag | None:
     """Returns what the first frame announces, if it holds a tag: that lies where the bits of the sound would begin."""
     head = head.ljust(_TAG_BYTES, b"\0")
-    for at in (
-        _HEADER_BYTES + _side_bytes(first),
-        _HEADER_BYTES + 2 + _side_bytes(first),
-    ):  # with a checksum, or without
+    for checksum in (0, 2):  # LAME leaves no room for one, others do
+        at = _HEADER_BYTES + checksum + _side_bytes(first)
         if first.kind.layer == 3 and head[at : at + 4] in _TAGS:
             flags, frames = struct.unpack_from(">II", head, at + 4)
             packed = int.from_bytes(head[at + _DELAYS_AT : at + _DELAYS_AT + 3], "big") if flags == 15 else 0

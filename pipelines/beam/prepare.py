@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import Field, SerializeAsAny
 
 from pipelines.beam.corpora import open_reader
-from pipelines.beam.corpora.reader import Item, Reader, fault_of, printable
+from pipelines.beam.corpora.reader import Item, Reader, fault_of, with_usable_name
 from pipelines.beam.options import check_options
 from pipelines.beam.plan import (
     PlannedShard,
@@ -89,7 +89,7 @@ def _listed(spec: PrepareSpec, reader: Reader) -> Sequence[Item]:
     where = open_storage(spec.corpus.path).uri
     if fault := fault_of(where):
         raise InputError(f"corpus {spec.name!r}: {where} {fault}; correct corpora.{spec.name}.path")
-    items = list(map(printable, reader.items()))
+    items = list(map(with_usable_name, reader.items()))
     if not items:
         raise InputError(
             f"corpus {spec.name!r}: {spec.corpus.path} holds nothing of what the config asks for; add audio"

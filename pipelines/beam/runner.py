@@ -20,7 +20,7 @@ _READER_SECONDS = 10.0
 _READER = "wait_until_finish_read"
 """Beam's thread that asks a cluster how a job is; what ends it comes to the launcher too."""
 
-_NO_JAR = "Unable to fetch remote job server jar at "
+_NO_JAR = re.compile(r"Unable to fetch remote job server jar at \S*/(\S+?\.jar)")
 
 
 def run_pipeline(build: "Callable[[beam.Pipeline], object]", options: Sequence[str]) -> None:
@@ -31,8 +31,9 @@ def run_pipeline(build: "Callable[[beam.Pipeline], object]", options: Sequence[s
         options: Beam's own command-line options, such as `--runner=FlinkRunner`; without a runner, this machine.
 
     Raises:
-        InputError: the runner is unknown or one that loses data, or an option cannot be used.
-        TransientError: a worker process of the local runner was killed.
+        InputError: the runner is unknown or one that loses data, an option cannot be used, or the runner's JAR is not
+            to be had.
+        TransientError: a worker process of the local runner was killed, or a cluster does not answer.
         TrillssonError: whatever a worker raised.
         KeyboardInterrupt: SIGINT or SIGTERM came.
     """
@@ -95,7 +96,6 @@ def _cluster_error(runner: str, error: Exception) -> TrillssonError | None:
     text = str(error)
     if isinstance(error, ValueError) and (wrong := _BAD_JAR.match(text)):
         return InputError(f"{wrong[1]} does not exist; correct --flink_job_server_jar")
-    if text.startswith(_NO_JAR):
-        name = text.removeprefix(_NO_JAR).split(":", 2)[1].rpartition("/")[2]
-        return InputError(f"{name} cannot be fetched; give a JAR, as `trillsson engine options` does")
+    if wrong := _NO_JAR.match(text):
+        return InputError(f"{wrong[1]} cannot be fetched; give a JAR, as `trillsson engine options` does")
     return None

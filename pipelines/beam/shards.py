@@ -20,7 +20,7 @@ class Planned(Protocol):
 
 
 class ShardMaker(Protocol):
-    """Makes one shard at a time on a worker. It is sent there pickled, so it holds specs, not models."""
+    """Makes shards on a worker, for several tasks at once. It is sent there pickled, so it holds specs, not models."""
 
     def setup(self) -> None:
         """Loads what is heavy, once a worker."""

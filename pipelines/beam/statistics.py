@@ -59,7 +59,8 @@ def run(spec: StatisticsSpec) -> str:
     """Computes the statistics and returns the URI of their folder, or finds what an earlier run left.
 
     Raises:
-        InputError: the audio was not screened for this, or no clip is left to learn from.
+        InputError: the audio was not screened for this, no clip is left to learn from, or another runner is asked for
+            and not all hosts see the workdir.
         IntegrityError: audio and targets do not belong together.
     """
     scratch = _seen_by_workers(spec) if runs_elsewhere(spec.beam_options) else None
@@ -199,7 +200,7 @@ def _analyse(
     with tempfile.TemporaryDirectory(dir=output.parent.parent) as scratch, tft_beam.Context(temp_dir=scratch):
 
         def build(pipeline: beam.Pipeline) -> None:
-            data = pipeline | beam.Create(list(shards)) | beam.Reshuffle() | beam.FlatMap(batches)
+            data = pipeline | beam.Create(list(shards), reshuffle=False) | beam.Reshuffle() | beam.FlatMap(batches)
             transform = (data, config) | tft_beam.AnalyzeDataset(preprocess)
             transform | tft_beam.WriteTransformFn(str(output))
 

@@ -37,19 +37,19 @@ class _MakeShard(beam.DoFn):
     def __init__(self, maker: ShardMaker) -> None:
         self._maker = maker
         self._key = uuid.uuid4().hex
-        self._loaded: ShardMaker | None = None
 
     def setup(self) -> None:
         # A worker process may run several tasks, each with a copy of this: a model is loaded once all the same. Beam's
         # own way to share keeps the last one for ever, and so two where one step follows another.
         with _LOADING:
-            self._loaded = _LOADED.get(self._key)
-            if self._loaded is None:
+            if loaded := _LOADED.get(self._key):
+                self._maker = loaded
+            else:
                 self._maker.setup()
-                _LOADED[self._key] = self._loaded = self._maker
+                _LOADED[self._key] = self._maker
 
     def process(self, planned: Any) -> Iterator[str]:
-        shard = (self._loaded or self._maker).make(planned)
+        shard = self._maker.make(planned)
         step = type(self._maker).__name__
         counted = Counter(f"reject_{reject.reason}" for reject in shard.rejects)
         counted.update(shards=1, clips=shard.summary.records, audio_ms=round(1000 * shard.summary.seconds))

@@ -1,1 +1,1 @@
-"""An Apache Flink cluster on this machine, whose hosts share nothing but the network: for tests, and to try things."""
+"""An Apache Flink cluster on this machine, of hosts with a network and a `/tmp` of their own: to test and to try."""

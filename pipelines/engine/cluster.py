@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.engine.hosts import Host, alone, check_rights, host_names, remove_bridge
-from pipelines.engine.jars import EngineJars, fetch_jars
+from pipelines.engine.jars import EngineJars, fetch_jars, require
 from trillsson.errors import InputError, TransientError
 from trillsson.progress import Stopwatch, say
 
@@ -82,35 +82,33 @@ def up(engine: Engine) -> None:
 
     Raises:
         InputError: this machine cannot have it: no root, no iproute2, no Java, or no Maven.
-        TransientError: the JARs cannot be fetched, or the cluster does not answer in time.
+        TransientError: the JARs cannot be fetched, the cluster does not answer in time, or another process changes it.
     """
     check_rights()
     if not 1 <= engine.workers <= _MOST_WORKERS:
         raise InputError(f"{engine.workers} workers: give 1 to {_MOST_WORKERS}")
+    require("java", "openjdk-17-jre-headless")
     jars = fetch_jars(engine.cache)
     watch = Stopwatch()
     with alone():
-        start_job_manager(engine, jars)
+        _start_job_manager(engine, jars)
         for number in range(1, engine.workers + 1):
-            start_worker(engine, jars, number)
+            _start_worker(engine, jars, number)
         _wait_for(engine)
     say(f"engine is up: {engine.workers} workers with {engine.slots} slots each [{watch}]")
 
 
-def start_job_manager(engine: Engine, jars: EngineJars) -> None:
+def _start_job_manager(engine: Engine, jars: EngineJars) -> None:
     """Starts the job manager, unless it runs."""
     JOB_MANAGER.create()
     if JOB_MANAGER.processes(_JOB_MANAGER_CLASS):
         return
     conf = write_config(engine, JOB_MANAGER)
-    lines = _ask_flink(jars, "GET_JM_RESOURCE_PARAMS", conf)
-    flags = lines[0].split()
-    dynamic = lines[1].split() if len(lines) > 1 else []
-    command = _java(jars, conf, flags, _JOB_MANAGER_CLASS)
-    _start(engine, JOB_MANAGER, [*command, "--host", JOB_MANAGER.address, *dynamic], what="flink")
+    flags, dynamic = _ask_flink(jars, "GET_JM_RESOURCE_PARAMS", conf)
+    _start(engine, JOB_MANAGER, [*_java(jars, conf, flags, _JOB_MANAGER_CLASS), *dynamic], what="flink")
 
 
-def start_worker(engine: Engine, jars: EngineJars, number: int) -> None:
+def _start_worker(engine: Engine, jars: EngineJars, number: int) -> None:
     """Starts a worker's task manager and its pool of Python workers, unless they run."""
     host = worker_host(number)
     host.create()
@@ -119,12 +117,17 @@ def start_worker(engine: Engine, jars: EngineJars, number: int) -> None:
         _start(engine, host, python, what="pool")
     if not host.processes(_TASK_MANAGER_CLASS):
         conf = write_config(engine, host)
-        flags, dynamic = (line.split() for line in _ask_flink(jars, "GET_TM_RESOURCE_PARAMS", conf)[:2])
+        flags, dynamic = _ask_flink(jars, "GET_TM_RESOURCE_PARAMS", conf)
         _start(engine, host, [*_java(jars, conf, flags, _TASK_MANAGER_CLASS), *dynamic], what="flink")
 
 
 def down() -> int:
-    """Takes the cluster down, and all that runs on its hosts; returns how many hosts there were."""
+    """Takes the cluster down, and all that runs on its hosts; returns how many hosts there were.
+
+    Raises:
+        InputError: this is not root.
+        TransientError: another process brings it up or down.
+    """
     check_rights()
     with alone():
         names = host_names()
@@ -134,7 +137,7 @@ def down() -> int:
     return len(names)
 
 
-def rest(path: str) -> Any:
+def _rest(path: str) -> Any:
     """Asks the job manager.
 
     Raises:
@@ -153,13 +156,14 @@ def describe() -> str:
     """Says what of the cluster is there.
 
     Raises:
+        InputError: this is not root.
         TransientError: its job manager does not answer.
     """
     check_rights()
     hosts = {name: len(Host(name, 0).processes()) for name in host_names()}
     if not hosts:
         return "no engine; start one with `trillsson engine up`"
-    told = rest("/overview")
+    told = _rest("/overview")
     lines = [f"{name}: {count} processes" for name, count in hosts.items()]
     flink = f"Flink {told['flink-version']}: {told['taskmanagers']} task managers, {told['slots-available']} of "
     flink += f"{told['slots-total']} slots free, {told['jobs-running']} jobs running; http://{JOB_MANAGER.address}:{REST_PORT}"
@@ -167,7 +171,11 @@ def describe() -> str:
 
 
 def beam_options(*, parallelism: int, cache: Path | None = None) -> list[str]:
-    """Returns the options with which a job runs on the cluster, so many tasks at a time."""
+    """Returns Beam's options with which a job runs on the cluster, `parallelism` tasks at a time.
+
+    Raises:
+        InputError, TransientError: the JARs are not there and cannot be fetched.
+    """
     return [
         "--runner=FlinkRunner",
         f"--flink_master={JOB_MANAGER.address}:{REST_PORT}",
@@ -184,7 +192,7 @@ def _wait_for(engine: Engine) -> None:
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end:
         with contextlib.suppress(TransientError):
-            if rest("/overview")["taskmanagers"] >= engine.workers:
+            if _rest("/overview")["taskmanagers"] >= engine.workers:
                 return
         time.sleep(0.5)
     raise TransientError(f"the engine did not come up in {_START_SECONDS:.0f} s; read {engine.folder}/*/flink.log")
@@ -224,15 +232,16 @@ def write_config(engine: Engine, host: Host) -> Path:
     return folder
 
 
-def _ask_flink(jars: EngineJars, question: str, conf: Path) -> list[str]:
-    """Has Flink work out its flags of Java's memory, as its own start scripts do."""
+def _ask_flink(jars: EngineJars, question: str, conf: Path) -> tuple[list[str], list[str]]:
+    """Has Flink work out flags of Java's for its memory, and settings of its own, as its start scripts do."""
     classes = f"{jars.flink}/bin/bash-java-utils.jar:{jars.flink}/lib/*"
     command = ["java", "-cp", classes, "org.apache.flink.runtime.util.bash.BashJavaUtils", question]
     done = subprocess.run([*command, "--configDir", str(conf)], capture_output=True, text=True, check=False)  # noqa: S603
     marked = [line.partition("BASH_JAVA_UTILS_EXEC_RESULT:")[2] for line in done.stdout.splitlines()]
     if done.returncode or not any(marked):
         raise InputError(f"Flink refuses its config in {conf}: {(done.stderr or done.stdout).strip()[-300:]}")
-    return [line for line in marked if line]
+    flags, dynamic, *_ = [line.split() for line in marked if line] + [[]]
+    return flags, dynamic
 
 
 def _java(jars: EngineJars, conf: Path, flags: Sequence[str], name: str) -> list[str]:

@@ -143,7 +143,7 @@ def alone() -> Iterator[None]:
     Raises:
         TransientError: another does.
     """
-    with Path("/run/lock/trillsson-engine").open("w") as lock:
+    with Path("/run/trillsson-engine.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -38,7 +38,7 @@ class EngineJars:
     """Where the Java lies.
 
     Attributes:
-        flink: folder of Flink's distribution, with `lib/`, `bin/` and `conf/`.
+        flink: folder of Flink's distribution, with `lib/` and `bin/`.
         job_server: Beam's job server, one JAR.
     """
 
@@ -53,16 +53,14 @@ def fetch_jars(cache: Path) -> EngineJars:
         cache: a folder that may be shared; what is in it is whole.
 
     Raises:
-        InputError: Java or Maven is not installed.
+        InputError: they are to be fetched, and Maven is not installed.
         TransientError: they cannot be fetched.
     """
     whole = cache / f"flink-{FLINK_VERSION}-beam-{BEAM_VERSION}"
     jars = EngineJars(whole / "flink", whole / "job-server.jar")
-    for program, package in (("java", "openjdk-17-jre-headless"), ("mvn", "maven")):
-        if shutil.which(program) is None:
-            raise InputError(f"{program} is not installed; install it, such as Debian's {package}")
     if whole.exists():
         return jars
+    require("mvn", "maven")
     cache.mkdir(parents=True, exist_ok=True)
     watch = Stopwatch()
     say(f"fetching Flink {FLINK_VERSION} and Beam's job server {BEAM_VERSION} to {whole}")
@@ -77,6 +75,20 @@ def fetch_jars(cache: Path) -> EngineJars:
                 raise
     say(f"fetched both [{watch}]")
     return jars
+
+
+def require(program: str, package: str) -> None:
+    """Refuses to go on without a program.
+
+    Args:
+        program: its command.
+        package: what Debian calls the package that has it.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    if shutil.which(program) is None:
+        raise InputError(f"{program} is not installed; install it, such as Debian's {package}")
 
 
 def _fetch_flink(folder: Path) -> None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from trillsson import decoding
 from trillsson.audio import RejectError
-from trillsson.completeness import refuse_joined
 from trillsson.decoding import decode
 from trillsson.flac import FlacError, FlacInfo, flac_blocks, parse_flac_info
 
@@ -89,10 +88,7 @@ def test_a_header_that_announces_nothing(tmp_path: Path) -> None:
             decode(audio)
 
 
-MORE = (
-    r"^undecodable: it holds more than the {} samples that its header announces, as two joined files do; "
-    r"split it or mend its header$"
-)
+MORE = r"^undecodable: it holds more than the {} samples that its header announces; encode it anew$"
 
 
 @pytest.mark.parametrize("samples", [1, 4_096, 19_999])
@@ -125,15 +121,6 @@ def test_two_files_of_any_kind_in_one_are_refused(tmp_path: Path, first: str, se
     for audio in (joined, tmp_path / "a.flac"):
         with pytest.raises(RejectError, match=JOINED):
             decode(audio)
-
-
-@given(st.integers(0, 60))
-def test_a_second_file_is_found_wherever_it_begins(early: int) -> None:
-    first = flac(PCM).ljust((1 << 20) - early, b"\0")
-    refuse_joined(BytesIO(first + bytes(100)), 0)
-    refuse_joined(BytesIO(first[1:] + flac(PCM)), 0)  # no FLAC file
-    with pytest.raises(RejectError):
-        refuse_joined(BytesIO(first + flac(PCM)), 0)
 
 
 def test_a_rate_of_nothing_is_a_reject(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def missing(key: str, path: str, detail: str) -> Item:
     return Item(key=key, path=path, size=0, stamp="", reject="missing", detail=detail)
 
 
-def printable(item: Item) -> Item:
+def with_usable_name(item: Item) -> Item:
     """Returns the item, or the reject of one whose name no record, log or table can hold as it is."""
     names = item.key + item.path + item.beside
     if names.isprintable() or not _NEVER_IN_A_NAME.search(names):

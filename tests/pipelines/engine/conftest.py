@@ -1,4 +1,4 @@
-"""Fixtures of the engine's tests: a cluster of two workers that share a bucket with this machine, and nothing else."""
+"""Fixtures of the engine's tests: a cluster of two workers that share a bucket with this machine."""
 
 import io
 import os

@@ -100,7 +100,7 @@ def quiet(cluster: Cluster, gcs_uri: str) -> Quiet:
     return Quiet(audio, contents(workdir))
 
 
-def test_hosts_share_nothing_but_the_network(cluster: Cluster) -> None:
+def test_hosts_have_a_network_and_a_tmp_of_their_own(cluster: Cluster) -> None:
     here = Path("/tmp").stat()
     seen = {(here.st_dev, here.st_ino)}
     for host in (JOB_MANAGER, worker_host(1), worker_host(2)):

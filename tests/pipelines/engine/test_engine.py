@@ -32,6 +32,14 @@ def test_too_few_or_too_many_workers(tmp_path: Path, workers: int, monkeypatch: 
         up(Engine(tmp_path, workers=workers))
 
 
+def test_without_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "check_rights", lambda: None)
+    monkeypatch.setenv("PATH", "")
+    told = "java is not installed; install it, such as Debian's openjdk-17-jre-headless"
+    with pytest.raises(InputError, match=f"^{told}$"):
+        up(Engine(tmp_path))
+
+
 def test_options_of_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "fetch_jars", lambda cache: EngineJars(cache / "flink", cache / "job-server.jar"))
     assert beam_options(parallelism=3, cache=tmp_path) == [
