@@ -58,7 +58,7 @@ class EmbedMaker:
     """
 
     def __init__(self, root: str, how: EmbedHow) -> None:
-        self._root = root
+        self.root = root
         self._how = how
         self._batcher: Batcher | None = None
 
@@ -88,7 +88,7 @@ class EmbedMaker:
             TransientError: memory was short and no rejects are borne: nothing is committed, a rerun may succeed.
         """
         batcher = self._batcher or self._load()
-        storage = open_storage(self._root)
+        storage = open_storage(self.root)
         rejects: list[Reject] = []
         counts = {"records": 0, "windows": 0}
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from pipelines.beam.runner import run_pipeline
 from pipelines.beam.watch import shard_progress
-from trillsson.datasets import Shard, entry_path, parse_shard_entry
+from trillsson.datasets import Shard, entry_path, parse_shard_entry, read_shard_entry
 from trillsson.errors import TransientError
 from trillsson.storage import Storage, open_storage
 
@@ -21,6 +21,10 @@ class Planned(Protocol):
 
 class ShardMaker(Protocol):
     """Makes shards on a worker, for several tasks at once. It is sent there pickled, so it holds specs, not models."""
+
+    @property
+    def root(self) -> str:
+        """URI of the dataset."""
 
     def setup(self) -> None:
         """Loads what is heavy, once a worker."""
@@ -71,6 +75,17 @@ def make_shards(planned: Sequence[Planned], work: Work, *, weights: Mapping[str,
             lambda pipeline: pipeline | beam.Create(list(planned), reshuffle=False) | MakeShards(work.maker),
             work.options,
         )
+
+
+def finished_shard(root: str, shard_id: str) -> Shard | None:
+    """Returns a shard of the dataset at `root` if it is committed and its files are there, else None.
+
+    Raises:
+        IntegrityError: its entry is damaged.
+    """
+    storage = open_storage(root)
+    shard = read_shard_entry(storage, shard_id)
+    return shard if shard and all(storage.stat_many(shard.summary.files)) else None
 
 
 def read_entries(storage: Storage, ids: Sequence[str]) -> dict[str, Shard]:

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 import apache_beam as beam
 
-from pipelines.beam.shards import ShardMaker
+from pipelines.beam.shards import ShardMaker, finished_shard
 
 _LOADED: "WeakValueDictionary[str, ShardMaker]" = WeakValueDictionary()
 """What tasks of this process have loaded and still use."""
@@ -49,7 +49,9 @@ class _MakeShard(beam.DoFn):
                 _LOADED[self._key] = self._maker
 
     def process(self, planned: Any) -> Iterator[str]:
-        shard = self._maker.make(planned)
+        # A cluster runs a task again from its beginning when it lost the worker: what that has committed is not made
+        # twice. At the start of a job none of its shards is there.
+        shard = finished_shard(self._maker.root, planned.id) or self._maker.make(planned)
         step = type(self._maker).__name__
         counted = Counter(f"reject_{reject.reason}" for reject in shard.rejects)
         counted.update(shards=1, clips=shard.summary.records, audio_ms=round(1000 * shard.summary.seconds))
