@@ -63,7 +63,7 @@ setup(
     packages=find_packages(include=["trillsson*", "pipelines*", "components*"]),
     package_data={
         "trillsson": ["py.typed", "inspection/*.j2", "noss/*.j2", "pages/*.css"],
-        "pipelines": ["engine/pom.xml"],
+        "pipelines": ["engine/pom.xml", "engine/job-server.lock"],
     },
     install_requires=LIBRARY,
     extras_require={

@@ -1,6 +1,6 @@
 """What a Flink cluster costs and gains: against the bare embedder, against this machine alone, and with a large plan.
 
-    .venv/bin/python benchmarks/engine.py [minutes of audio] [shards of the large plan]      (as root)
+    .venv/bin/python benchmarks/engine.py [minutes of audio, or 0] [shards of the large plan]      (as root)
 
 1. Windows a second of embed (trillsson1, windows of 2 s) on one worker and on two, each pinned to a core of its own,
    against the bare embedder on the same cores. Start-up is not counted: it is what a job of two shards takes.
@@ -27,7 +27,8 @@ from embed_job import make_audio, make_student, seconds, whole_job, windows_of
 from pipelines.beam.plan import Ticket
 from pipelines.beam.runner import run_pipeline
 from pipelines.beam.transforms import MakeShards
-from pipelines.engine.cluster import JOB_MANAGER, Engine, beam_options, down, up, worker_host
+from pipelines.engine.cluster import beam_options, down, up
+from pipelines.engine.spec import JOB_MANAGER, Engine, worker_host
 from pipelines.process import settle_environment
 from trillsson.config import EmbedderSpec, Framing
 from trillsson.datasets import Shard, ShardSummary
@@ -43,9 +44,10 @@ def main(minutes: float, shards: int) -> None:
     settle_environment()
     with tempfile.TemporaryDirectory(dir=".") as folder:
         root = Path(folder).absolute()
-        student = make_student(root / "trillsson1")
         with cluster(root):
-            compare(root, make_corpus(root / "all", int(6 * minutes)), make_corpus(root / "few", FEW), spec=student)
+            if minutes:
+                audio, few = make_corpus(root / "all", int(6 * minutes)), make_corpus(root / "few", FEW)
+                compare(root, audio, few, spec=make_student(root / "trillsson1"))
             plan(shards)
 
 
@@ -131,6 +133,8 @@ def _bare(
 
 class NoWork:
     """Makes shards of nothing."""
+
+    root = "work/none"
 
     def setup(self) -> None:
         """Nothing to load."""

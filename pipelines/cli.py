@@ -10,7 +10,6 @@ from pipelines.process import one_line_errors, settle_environment
 
 CONFIG = click.argument("config", type=click.Path(path_type=Path))
 SCREENED = click.option("--screened", required=True, help="Folder that `trillsson screen` printed.")
-WORKERS = click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Hosts that compute.")
 BEAM = click.argument("beam", nargs=-1, metavar="[-- BEAM OPTIONS]")
 
 
@@ -295,8 +294,14 @@ def engine() -> None:
 
 @engine.command()
 @click.option("--folder", type=click.Path(path_type=Path), default="work/engine", show_default=True, help="For logs.")
-@WORKERS
-@click.option("--slots", type=click.IntRange(1), default=2, show_default=True, help="Tasks that one runs at a time.")
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Hosts that compute.")
+@click.option(
+    "--slots",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Tasks that one can run at a time: one, and some to take over those of a worker that is lost.",
+)
 @click.option(
     "--share",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -305,8 +310,8 @@ def engine() -> None:
 )
 def up(folder: Path, workers: int, slots: int, share: tuple[Path, ...]) -> None:
     """Starts the cluster, or what of it is not running; fetches Flink first, once."""
-    from pipelines.engine.cluster import Engine
     from pipelines.engine.cluster import up as bring_up
+    from pipelines.engine.spec import Engine
 
     bring_up(Engine(folder, workers=workers, slots=slots, share=tuple(path.absolute() for path in share)))
 
@@ -328,12 +333,12 @@ def status() -> None:
 
 
 @engine.command()
-@WORKERS
-def options(workers: int) -> None:
+@click.option("--parallelism", type=click.IntRange(1), help="Tasks at a time.  [default: one a worker that is up]")
+def options(parallelism: int | None) -> None:
     """Prints the options of Beam's with which a job runs on the cluster: put them behind `--`."""
     from pipelines.engine.cluster import beam_options
 
-    click.echo(" ".join(beam_options(parallelism=workers)))
+    click.echo(" ".join(beam_options(parallelism=parallelism)))
 
 
 @main.group()

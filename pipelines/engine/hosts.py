@@ -73,8 +73,8 @@ class Host:
         log: Path,
         environment: Mapping[str, str],
         share: Collection[Path],
-    ) -> None:
-        """Starts a process on the host, in the background.
+    ) -> "subprocess.Popen[bytes]":
+        """Starts a process on the host, in the background, and returns it.
 
         Args:
             command: what to run.
@@ -87,7 +87,7 @@ class Host:
         kept = "".join(f"{path}\n" for path in share if path.is_relative_to(_TEMPORARY))
         inside = ["ip", "netns", "exec", self.namespace, "unshare", "--mount", "--propagation", "private"]
         with log.open("ab") as output:
-            subprocess.Popen(  # noqa: S603  # our own words
+            return subprocess.Popen(  # noqa: S603  # our own words
                 [*inside, "sh", "-c", _START, "sh", str(folder), kept, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -170,6 +170,12 @@ def remove_bridge() -> None:
     """Removes what joined the hosts."""
     with contextlib.suppress(TrillssonError):
         _ip("link", "delete", _BRIDGE)
+
+
+def filters_bridges() -> bool:
+    """Tells whether this machine's firewall has a say in what goes from host to host, as Docker has it."""
+    setting = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+    return setting.exists() and setting.read_text().strip() == "1"
 
 
 def _make_bridge() -> None:

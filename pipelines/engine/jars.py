@@ -2,8 +2,10 @@
 
 Flink comes from the Python package that carries its JARs. Beam's job server comes from Maven, as the JARs that it is
 made of, and is put together here as Beam's own build does it: one JAR whose main class submits pipelines to Flink.
+Nothing is used that is not, byte for byte, what was tested.
 """
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -12,19 +14,23 @@ import tarfile
 import tempfile
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trillsson.errors import InputError, TransientError
+from trillsson.errors import InputError, IntegrityError, TransientError
 from trillsson.progress import Stopwatch, say
 
 FLINK_VERSION = "1.19.3"
 BEAM_VERSION = "2.70.0"
 """Of the Java side, as `pom.xml` has it. The newest that is published for a Flink that Python's Beam knows."""
 
-_FLINK_PACKAGE = f"apache-flink-libraries=={FLINK_VERSION}"
+_FLINK_SHA256 = "4a58e3a1fb7d83340bc96b6c080624c6d792d69fae5d294b96224775204a9c60"
+_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _POM = Path(__file__).with_name("pom.xml")
+_LOCK = Path(__file__).with_name("job-server.lock")
+"""SHA-256 and name of every JAR that `pom.xml` leads to, as sha256sum writes them."""
+
 _MAIN_CLASS = "org.apache.beam.runners.flink.FlinkJobServerDriver"
 _SERVICES = "META-INF/services/"
 _LEFT_OUT = re.compile(
@@ -54,6 +60,7 @@ def fetch_jars(cache: Path) -> EngineJars:
 
     Raises:
         InputError: they are to be fetched, and Maven is not installed.
+        IntegrityError: a JAR is not the one that was tested.
         TransientError: they cannot be fetched.
     """
     whole = cache / f"flink-{FLINK_VERSION}-beam-{BEAM_VERSION}"
@@ -67,6 +74,7 @@ def fetch_jars(cache: Path) -> EngineJars:
     with tempfile.TemporaryDirectory(prefix=".trillsson-", dir=cache) as made:
         _fetch_flink(Path(made))
         _make_job_server(Path(made))
+        Path(made).chmod(0o755)  # others may read what was fetched
         try:
             Path(made).rename(whole)
             Path(made).mkdir()  # for what removes it
@@ -94,19 +102,10 @@ def require(program: str, package: str) -> None:
 def _fetch_flink(folder: Path) -> None:
     """Unpacks the distribution, which is in the source archive only."""
     with tempfile.TemporaryDirectory(prefix="trillsson-") as scratch:
-        pip = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--no-binary",
-            ":all:",
-            "--dest",
-            scratch,
-        ]
-        _run([*pip, _FLINK_PACKAGE], f"Flink {FLINK_VERSION}")
+        wanted = Path(scratch) / "requirements.txt"
+        wanted.write_text(f"apache-flink-libraries=={FLINK_VERSION} --hash=sha256:{_FLINK_SHA256}\n")
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+        _run([*pip, "--require-hashes", "--requirement", str(wanted), "--dest", scratch], f"Flink {FLINK_VERSION}")
         (archive,) = Path(scratch).glob("*.tar.gz")
         with tarfile.open(archive) as file:
             members = [each for each in file.getmembers() if "/deps/" in each.name]
@@ -117,9 +116,29 @@ def _fetch_flink(folder: Path) -> None:
 
 def _make_job_server(folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="trillsson-") as scratch:
-        maven = ["mvn", "--batch-mode", "--quiet", f"--file={_POM}", "dependency:copy-dependencies"]
+        maven = ["mvn", "--batch-mode", "--quiet", "--strict-checksums", f"--file={_POM}", _COPY]
         _run([*maven, f"-DoutputDirectory={scratch}"], f"Beam's job server {BEAM_VERSION}")
-        merge_jars(sorted(Path(scratch).glob("*.jar")), folder / "job-server.jar", main_class=_MAIN_CLASS)
+        jars = sorted(Path(scratch).glob("*.jar"))
+        check_jars(jars, _LOCK)
+        merge_jars(jars, folder / "job-server.jar", main_class=_MAIN_CLASS)
+
+
+def check_jars(jars: Sequence[Path], lock: Path) -> None:
+    """Compares JARs with a list of those that were tested.
+
+    Args:
+        jars: the files.
+        lock: lines of a SHA-256 in hexadecimal digits, two spaces and a file's name.
+
+    Raises:
+        IntegrityError: one is another, or there are more or fewer.
+    """
+    tested = {name: digest for digest, name in (line.split() for line in lock.read_text().splitlines())}
+    found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in jars}
+    for name in sorted(tested.keys() | found.keys()):
+        if (got := found.get(name)) != (wanted := tested.get(name)):
+            told = f"{name}, of Beam's job server, has SHA-256 {got or '(not there)'}, not {wanted or '(not wanted)'}"
+            raise IntegrityError(f"{told}, with which it was tested; remove it from ~/.m2 and run again")
 
 
 def merge_jars(jars: Iterable[Path], merged: Path, *, main_class: str) -> None:

@@ -1,20 +1,17 @@
 """Real recordings, where a folder of labelled sets is at hand: every file of every set becomes audio."""
 
 import csv
-import os
 from pathlib import Path
 
 import pytest
 
 from pipelines.beam.prepare import PrepareSpec, run
+from tests.real_speech import SETS, needs_sets
 from trillsson.config import FolderCorpus
 from trillsson.datasets import open_dataset
 
-FOLDER = Path(os.environ.get("TRILLSSON_SPEECH_DATA", Path(__file__).parents[3] / "shared/speech"))
-SETS = sorted(path.parent for path in FOLDER.glob("*/manifest.csv"))
 
-
-@pytest.mark.skipif(not SETS, reason=f"no labelled sets below {FOLDER}; set TRILLSSON_SPEECH_DATA to a folder of them")
+@needs_sets
 def test_every_file_of_every_set_is_prepared(tmp_path: Path) -> None:
     for folder in SETS:
         with (folder / "manifest.csv").open(encoding="utf-8") as file:

@@ -1,6 +1,7 @@
 """The data jobs on a real Flink cluster while its machines die: the dataset is that of a quiet run on this machine."""
 
 import random
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -9,28 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.engine.cluster import JOB_MANAGER, describe, worker_host
-from tests.pipelines.engine.conftest import CLIPS, Cluster
+from pipelines.engine.cluster import describe
+from pipelines.engine.spec import JOB_MANAGER, worker_host
+from tests.pipelines.engine.conftest import CLIPS, START, WAIT, Cluster, done, finish
 from trillsson.progress import say
 from trillsson.storage import open_storage
 
 pytestmark = pytest.mark.flink
 
-START = """
-import sys
-from functools import partial
-
-from pipelines.beam import embed, plan, prepare
-from pipelines.process import one_line_errors, settle_environment
-from trillsson.config import ConformerTeacher, FolderCorpus, Framing
-
-source, workdir, *options = sys.argv[1:]
-settle_environment()
-with one_line_errors():
-"""
 PREPARE = (
     START
     + """
+    source, workdir, *options = sys.argv[1:]
     prepare.plan_shards = partial(plan.plan_shards, most_items=1)
     corpus = FolderCorpus(kind="folder", path=source)
     print(prepare.run(prepare.PrepareSpec(name="tones", corpus=corpus, workdir=workdir, beam_options=options)))
@@ -39,30 +30,18 @@ PREPARE = (
 EMBED = (
     START
     + """
+    source, workdir, *options = sys.argv[1:]
     teacher = ConformerTeacher(kind="conformer", dim=256, layers=4, layer=4, heads=4)
-    spec = {"embedder": teacher, "framing": Framing(window=8_000, hop=160), "name": "teacher", "beam_options": options}
+    spec = {"embedder": teacher, "framing": Framing(window=8_000, hop=240), "name": "teacher", "beam_options": options}
     print(*embed.run(embed.EmbedSpec(audio=(source,), workdir=workdir, **spec)))
 """
 )
-WAIT = 300
 UNREACHABLE = (
     "trillsson: FlinkRunner does not answer at 10.77.0.2:8081; see that it runs, and run again: what is done is kept"
 )
 JAVA, PYTHON = "TaskManagerRunner", "sdk_worker"
 
 Fault = Callable[[Cluster, random.Random], None]
-
-
-def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    """Waits for a job; returns its status, what it printed, and what it said of errors."""
-    printed, errors = process.communicate(timeout=WAIT)
-    return process.returncode, printed.strip(), errors
-
-
-def done(process: "subprocess.Popen[str]") -> str:
-    status, printed, errors = finish(process)
-    assert status == 0, errors
-    return printed
 
 
 def contents(prefix: str) -> dict[str, bytes | None]:
@@ -168,18 +147,23 @@ FAULTS: dict[Fault, str] = {
 }
 
 
+def embed_until(cluster: Cluster, quiet: Quiet, prefix: str, *, shards: int) -> "subprocess.Popen[str]":
+    """Starts embed; returns while it is at work, with so many shards committed."""
+    job = cluster.start(["-c", EMBED, quiet.audio, prefix])
+    deadline = time.monotonic() + WAIT
+    while committed(prefix) < shards:
+        assert job.poll() is None, finish(job)
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return job
+
+
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_at_random_moments(faulty: Cluster, quiet: Quiet, gcs_prefix: str, fault: Fault, seed: int) -> None:
     draw = random.Random(f"{fault.__name__} {seed}")
-    command = ["-c", EMBED, quiet.audio, gcs_prefix]
-    job = faulty.start(command)
     shards = draw.randint(1, CLIPS // 2)
-    deadline = time.monotonic() + WAIT
-    while committed(gcs_prefix) < shards:
-        assert job.poll() is None, finish(job)
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    job = embed_until(faulty, quiet, gcs_prefix, shards=shards)
     time.sleep(draw.random())
     assert job.poll() is None, finish(job)
     fault(faulty, draw)
@@ -191,7 +175,20 @@ def test_faults_at_random_moments(faulty: Cluster, quiet: Quiet, gcs_prefix: str
         assert "Traceback" not in errors
         by = "a rerun"
         faulty.up()
-        done(faulty.start(command))
+        done(faulty.start(["-c", EMBED, quiet.audio, gcs_prefix]))
     say(f"{fault.__name__} after {shards} of {CLIPS} shards: mended by {by}")
     assert by == FAULTS[fault]
+    assert contents(gcs_prefix) == quiet.embeddings
+
+
+def test_an_interrupted_job_does_not_go_on(cluster: Cluster, quiet: Quiet, gcs_prefix: str) -> None:
+    job = embed_until(cluster, quiet, gcs_prefix, shards=2)
+    job.send_signal(signal.SIGINT)
+    status, _, errors = finish(job)
+    assert status == 130, errors
+    assert errors.splitlines()[-1] == "trillsson: interrupted; run again to go on: what is done is kept"
+    assert "Traceback" not in errors
+    assert " 0 jobs running;" in describe()
+    assert 2 <= committed(gcs_prefix) < CLIPS
+    done(cluster.start(["-c", EMBED, quiet.audio, gcs_prefix]))
     assert contents(gcs_prefix) == quiet.embeddings

@@ -1,5 +1,8 @@
 """The engine without its cluster: what it refuses, what it tells, and the options with which jobs run on it."""
 
+import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,9 +10,11 @@ import yaml
 from click.testing import CliRunner
 
 from pipelines.cli import main
-from pipelines.engine import cluster
-from pipelines.engine.cluster import Engine, beam_options, describe, up, worker_host, write_config
+from pipelines.engine import cluster, spec
+from pipelines.engine.cluster import beam_options, describe, up
+from pipelines.engine.flink import write_config
 from pipelines.engine.jars import EngineJars
+from pipelines.engine.spec import Engine, forget, noted, worker_host
 from trillsson.errors import InputError, TransientError
 
 
@@ -26,10 +31,52 @@ def test_flinks_config_of_a_worker(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 201])
-def test_too_few_or_too_many_workers(tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "check_rights", lambda: None)
+def test_too_few_or_too_many_workers(tmp_path: Path, workers: int) -> None:
     with pytest.raises(InputError, match=rf"^{workers} workers: give 1 to 200$"):
-        up(Engine(tmp_path, workers=workers))
+        Engine(tmp_path, workers=workers)
+
+
+@pytest.fixture
+def note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where it is noted which cluster is up; none is."""
+    monkeypatch.setattr(spec, "_NOTE", tmp_path / "note.json")
+    return tmp_path / "note.json"
+
+
+def test_the_one_that_is_up_is_noted(tmp_path: Path, note: Path) -> None:
+    engine = Engine(tmp_path, workers=3, share=(tmp_path / "b", tmp_path / "a"), cache=tmp_path / "cache")
+    engine.note()
+    engine.note()
+    assert noted() == Engine(tmp_path, workers=3, share=(tmp_path / "a", tmp_path / "b"), cache=tmp_path / "cache")
+    Engine(tmp_path, workers=4, share=engine.share, cache=engine.cache).note()
+    assert (found := noted()) is not None
+    assert found.workers == 4
+    forget()
+    assert noted() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("workers", 1, "workers 2, not 1"),
+        ("slots", 3, "slots 2, not 3"),
+        ("memory", 4_096, "memory 2048, not 4096"),
+        ("share", (Path("/tmp/x"),), "share none, not /tmp/x"),
+        ("folder", Path("/other"), "folder /engine, not /other"),
+    ],
+)
+def test_what_runs_is_not_changed(note: Path, name: str, value: object, told: str) -> None:
+    engine = Engine(Path("/engine"))
+    engine.note()
+    message = f"^the engine that is up has {told}; end it first with `trillsson engine down`$"
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(engine, **{name: value}).note()  # type: ignore[arg-type]
+    assert noted() == engine
+
+
+def test_half_a_note_is_none(note: Path) -> None:
+    note.write_text('{"workers": 2, "slo')
+    assert noted() is None
 
 
 def test_without_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +87,7 @@ def test_without_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         up(Engine(tmp_path))
 
 
-def test_options_of_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_of_a_job(tmp_path: Path, note: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "fetch_jars", lambda cache: EngineJars(cache / "flink", cache / "job-server.jar"))
     assert beam_options(parallelism=3, cache=tmp_path) == [
         "--runner=FlinkRunner",
@@ -48,11 +95,29 @@ def test_options_of_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "--flink_version=1.19",
         f"--flink_job_server_jar={tmp_path}/job-server.jar",
         "--flink_submit_uber_jar",
+        "--execution_mode_for_batch=BATCH",
         "--environment_type=EXTERNAL",
         "--environment_config=localhost:50000",
         "--parallelism=3",
     ]
-    assert CliRunner().invoke(main, ["engine", "options", "--workers", "1"]).output.endswith(" --parallelism=1\n")
+    asked = ["engine", "options"]
+    assert CliRunner().invoke(main, [*asked, "--parallelism", "1"]).output.endswith(" --parallelism=1\n")
+    Engine(tmp_path, workers=5).note()
+    assert CliRunner().invoke(main, asked).output.endswith(" --parallelism=5\n")
+
+
+def test_options_without_an_engine(note: Path) -> None:
+    message = "^no engine is up; start one with `trillsson engine up`, or give --parallelism$"
+    with pytest.raises(InputError, match=message):
+        beam_options()
+
+
+def test_a_process_that_ends_as_it_is_started_is_told_at_once(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"])
+    process.wait()
+    message = rf"^a process ended as it was started \(exit status 7\); read {tmp_path}/flink\.log$"
+    with pytest.raises(TransientError, match=message):
+        cluster._wait_for(Engine(tmp_path), [cluster._Started(process, tmp_path / "flink.log")])
 
 
 def test_no_engine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The engine's JARs: several become one, and what cannot be fetched is told in a line."""
 
+import re
 import subprocess
 import zipfile
 from collections.abc import Mapping
@@ -8,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.engine import jars
-from pipelines.engine.jars import fetch_jars, merge_jars
-from trillsson.errors import InputError, TransientError
+from pipelines.engine.jars import check_jars, fetch_jars, merge_jars
+from trillsson.errors import InputError, IntegrityError, TransientError
 
 
 def write_jar(path: Path, files: Mapping[str, str]) -> Path:
@@ -45,6 +46,39 @@ def test_several_jars_become_one(tmp_path: Path) -> None:
         "a/Two.class": "two",
         "LICENSE": "of one",
     }
+
+
+ONE = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"  # SHA-256 of "one"
+
+
+@pytest.mark.parametrize(
+    ("lock", "told"),
+    [
+        (f"{'0' * 64}  one.jar\n", f"one.jar, of Beam's job server, has SHA-256 {ONE}, not {'0' * 64}"),
+        ("", f"one.jar, of Beam's job server, has SHA-256 {ONE}, not (not wanted)"),
+        (
+            f"{ONE}  one.jar\n{ONE}  two.jar\n",
+            f"two.jar, of Beam's job server, has SHA-256 (not there), not {ONE}",
+        ),
+    ],
+)
+def test_only_what_was_tested_is_used(tmp_path: Path, lock: str, told: str) -> None:
+    (tmp_path / "one.jar").write_text("one")
+    (tmp_path / "good.lock").write_text(f"{ONE}  one.jar\n")
+    (tmp_path / "lock").write_text(lock)
+    check_jars([tmp_path / "one.jar"], tmp_path / "good.lock")
+    message = f"^{re.escape(told)}, with which it was tested; remove it from ~/.m2 and run again$"
+    with pytest.raises(IntegrityError, match=message):
+        check_jars([tmp_path / "one.jar"], tmp_path / "lock")
+
+
+def test_the_lock_is_of_the_versions_that_are_named() -> None:
+    names = [line.split()[1] for line in jars._LOCK.read_text().splitlines()]
+    assert f"<beam>{jars.BEAM_VERSION}</beam>" in jars._POM.read_text()
+    assert f"beam-runners-flink-1.19-{jars.BEAM_VERSION}.jar" in names
+    beam = [name for name in names if name.startswith("beam-") and "vendor" not in name]
+    others = [name for name in beam if not name.endswith(f"-{jars.BEAM_VERSION}.jar")]
+    assert others == ["beam-runners-java-job-service-2.65.0.jar"]
 
 
 def test_without_maven_nothing_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
