@@ -37,7 +37,7 @@ test-slow: $(READY) ## run the slow tests
 test-flink: $(READY) ## run the data jobs on a Flink cluster whose machines die (needs root; brings it up and down)
 	@for need in java:openjdk-17-jre-headless mvn:maven ip:iproute2; do \
 		command -v "$${need%%:*}" >/dev/null || { apt-get update -qq && apt-get install -qq -y "$${need#*:}"; } || exit 1; done
-	$(BIN)/pytest -m flink -s $(PYTEST)
+	$(BIN)/pytest -m flink -s tests/pipelines/engine $(PYTEST)
 
 lint: $(READY) ## check style, format and types
 	$(BIN)/ruff check .

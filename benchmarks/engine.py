@@ -28,6 +28,7 @@ from pipelines.beam.plan import Ticket
 from pipelines.beam.runner import run_pipeline
 from pipelines.beam.transforms import MakeShards
 from pipelines.engine.cluster import beam_options, down, up
+from pipelines.engine.hosts import host_names
 from pipelines.engine.spec import JOB_MANAGER, Engine, worker_host
 from pipelines.process import settle_environment
 from trillsson.config import EmbedderSpec, Framing
@@ -53,7 +54,9 @@ def main(minutes: float, shards: int) -> None:
 
 @contextmanager
 def cluster(root: Path) -> Iterator[None]:
-    """A cluster of two workers, each on a core of its own."""
+    """A cluster of two workers, each on a core of its own; there must be none yet."""
+    if host_names():
+        raise SystemExit("an engine is up already; end it with `trillsson engine down`")
     try:
         up(Engine(root / "engine"))
         for number in (1, 2):

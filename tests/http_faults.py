@@ -2,15 +2,19 @@
 
 import http.client
 import os
+import re
 import socket
 import struct
+import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+_NAME = re.compile(rb'"name": *"([^"]+)"')
 _NOT_FORWARDED = {"host", "connection", "accept-encoding", "content-length", "transfer-encoding"}
 
 
@@ -33,6 +37,7 @@ class Faults:
     Attributes:
         down: whether all requests are answered 503.
         requests: kind and URL of all that the client sent, in order.
+        created: how often each object was sent in one request, by its name.
         answers: kind and status of all that the emulator answered, in order.
     """
 
@@ -40,6 +45,7 @@ class Faults:
         self.down = False
         self.requests: list[tuple[str, str]] = []
         self.answers: list[tuple[str, int]] = []
+        self.created: Counter[str] = Counter()
         self._backend = backend
         self._rules: list[Rule] = []
         self._lock = threading.Lock()
@@ -87,6 +93,8 @@ class Faults:
     def serve(self, handler: "Handler") -> None:
         with self._lock:
             self.requests.append((handler.kind, handler.path))
+            if handler.kind == "small" and (name := _NAME.search(handler.body)):
+                self.created[name[1].decode()] += 1
             act = self._next(handler.kind)
         if self.down:
             handler.reply(503, {}, b"as the test wants")
@@ -167,10 +175,18 @@ def _kind(method: str, url: str) -> str:
     return "list" if urlsplit(url).path.endswith("/o") else "look"
 
 
+class _Server(ThreadingHTTPServer):
+    """Says nothing of clients that went away: tests kill them."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 @contextmanager
 def serve(faults: Faults, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """Runs the proxy; gives its URL."""
-    server = ThreadingHTTPServer((host, port), type("Proxy", (Handler,), {"faults": faults}))
+    server = _Server((host, port), type("Proxy", (Handler,), {"faults": faults}))
     thread = threading.Thread(target=server.serve_forever, args=[0.01], daemon=True)
     thread.start()
     try:

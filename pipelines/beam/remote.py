@@ -1,12 +1,12 @@
-"""A job on a cluster: how it ends when it is interrupted, and what is said of a cluster's own errors.
+"""A job on a cluster: nothing is left of it when it ends, nothing is said twice, and the cluster's errors are ours.
 
 Imports Beam: import it where a job runs.
 """
 
-import contextlib
+import logging
 import re
+import tempfile
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,47 +21,51 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.runners.portability.flink_runner import MAGIC_HOST_NAMES, FlinkRunner
 
+from pipelines.beam.flink_job import FlinkJob
 from trillsson.errors import InputError, TransientError, TrillssonError
-from trillsson.progress import say
 
 _BAD_JAR = re.compile(r'Unable to parse jar URL "([^"]*)"')
 _NO_JAR = re.compile(r"Unable to fetch remote job server jar at \S*/(\S+?\.jar)")
+_LOST = re.compile(r"Request to (\S+) failed with status (?:404|5\d\d)")
+"""What Beam says of a Flink that does not know the job any more, or not yet again: it was started anew."""
+
 _READER = "wait_until_finish_read"
 """Beam's thread that asks a cluster how a job is; what ends it comes to the launcher too."""
 
 _READER_SECONDS = 10.0
-_ENDED = {"FINISHED", "FAILED", "CANCELED"}
-_ANSWER_SECONDS = 5.0
-_LOOK_SECONDS = 0.5
-_SUBMIT_SECONDS = 3.0
-_CANCEL_SECONDS = 20.0
 
 
 @contextmanager
 def remote_job(options: PipelineOptions) -> Iterator[None]:
-    """Cancels a job on Flink when this process is interrupted, and says nothing twice.
+    """Has a job on Flink end with what is inside: else it would go on beside the rerun.
 
-    Otherwise the job would go on, and the rerun would share the cluster with it. Beam's own way to cancel a job that
-    was submitted as a JAR asks Flink for a path that it does not have.
+    Raises:
+        InputError, IntegrityError: a worker raised it; the job was cancelled, since Flink would have tried it again.
     """
-    master, name = _flink_master(options), _name_of(options)
-    with _quiet_reader():
-        try:
+    with _quiet_reader(), _scratch():
+        if not (master := _flink_master(options)):
             yield
-        except KeyboardInterrupt:
-            if master:
-                _cancel(master, name)
+            return
+        job = FlinkJob(master, _name(options))
+        try:
+            with job.watched():
+                yield
+        except BaseException as error:
+            job.end(interrupted=not isinstance(error, Exception))
             raise
 
 
 def remote_error(runner: str, error: Exception) -> TrillssonError | None:
     """Returns what a user can do about an error of a runner elsewhere, or None if that is not known."""
+    text = str(error)
     if isinstance(error, requests.ConnectionError) and error.request:
         where = urlsplit(str(error.request.url)).netloc
         return TransientError(
             f"{runner} does not answer at {where}; see that it runs, and run again: what is done is kept"
         )
-    text = str(error)
+    if lost := _LOST.search(text):
+        where = urlsplit(lost[1]).netloc
+        return TransientError(f"{runner} at {where} does not know the job any more; run again: what is done is kept")
     if isinstance(error, ValueError) and (wrong := _BAD_JAR.match(text)):
         return InputError(f"{wrong[1]} does not exist; correct --flink_job_server_jar")
     if wrong := _NO_JAR.match(text):
@@ -77,38 +81,39 @@ def _flink_master(options: PipelineOptions) -> str | None:
     return str(FlinkRunner.add_http_scheme(master)).rstrip("/")
 
 
-def _name_of(options: PipelineOptions) -> str:
-    """Returns the job's name, by which it is found again; gives it one."""
+def _name(options: PipelineOptions) -> str:
+    """Gives the job a name that no other has, by which it is found again."""
     naming = options.view_as(GoogleCloudOptions)  # every runner reads it
-    naming.job_name = naming.job_name or f"trillsson-{uuid.uuid4().hex[:12]}"
+    naming.job_name = f"{naming.job_name or 'trillsson'}-{uuid.uuid4().hex[:12]}"
     return str(naming.job_name)
 
 
-def _cancel(master: str, name: str) -> None:
-    """Cancels a job and waits for its end, or says that it may go on."""
-    begun = time.monotonic()
-    with contextlib.suppress(requests.RequestException):
-        while (waited := time.monotonic() - begun) < _CANCEL_SECONDS:
-            overview = requests.get(f"{master}/jobs/overview", timeout=_ANSWER_SECONDS).json()
-            states = {job["jid"]: job["state"] for job in overview["jobs"] if job["name"] == name}
-            # It may just be on its way there.
-            if all(state in _ENDED for state in states.values()) and (states or waited > _SUBMIT_SECONDS):
-                return
-            for job in [job for job, state in states.items() if state not in {*_ENDED, "CANCELLING"}]:
-                requests.patch(f"{master}/jobs/{job}?mode=cancel", timeout=_ANSWER_SECONDS)
-            time.sleep(_LOOK_SECONDS)
-    say(f"Flink's job {name} may still run; cancel it at {master}")
+@contextmanager
+def _scratch() -> Iterator[None]:
+    """Has Beam leave what it submits, a JAR of 170 MB, where it is removed whatever happens."""
+    usual = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="trillsson-") as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = usual
 
 
 @contextmanager
 def _quiet_reader() -> Iterator[None]:
-    """Keeps Python from printing the traceback of Beam's reading thread beside the one line that says the same."""
+    """Keeps back what Beam's reading thread says, its traceback included: it is in the error that the job ends with."""
     usual = threading.excepthook
 
     def print_others(told: threading.ExceptHookArgs) -> None:
         if told.thread is None or not told.thread.name.startswith(_READER):
             usual(told)
 
+    def of_others(record: logging.LogRecord) -> bool:
+        return not str(record.threadName).startswith(_READER) or record.levelno < logging.ERROR
+
+    root = logging.getLogger()
+    root.addFilter(of_others)
     threading.excepthook = print_others
     try:
         yield
@@ -119,3 +124,4 @@ def _quiet_reader() -> Iterator[None]:
         raise
     finally:
         threading.excepthook = usual
+        root.removeFilter(of_others)

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 
 from pipelines.engine.flink import JOB_MANAGER_CLASS, TASK_MANAGER_CLASS, flink_command
 from pipelines.engine.hosts import Host, alone, check_rights, filters_bridges, host_names, remove_bridge
-from pipelines.engine.jars import EngineJars, fetch_jars, require
+from pipelines.engine.jars import FLINK_VERSION, EngineJars, fetch_jars, require_java
 from pipelines.engine.spec import JOB_MANAGER, POOL_PORT, REST_PORT, Engine, default_cache, forget, noted
 from trillsson.errors import InputError, TransientError
 from trillsson.progress import Stopwatch, say
@@ -37,12 +38,12 @@ def up(engine: Engine) -> None:
     """Brings the cluster up: starts whatever of it does not run, so that it may be called again after a loss.
 
     Raises:
-        InputError: this machine cannot have it (no root, no iproute2, no Java, or no Maven), or has another one up.
+        InputError: this machine cannot have it (no root, no iproute2, no Java 17, or no Maven), or has another one up.
         IntegrityError: a JAR that was fetched is not the one that was tested.
         TransientError: the JARs cannot be fetched, the cluster does not answer in time, or another process changes it.
     """
     check_rights()
-    require("java", "openjdk-17-jre-headless")
+    require_java()
     jars = fetch_jars(engine.cache)
     watch = Stopwatch()
     with alone():
@@ -109,10 +110,9 @@ def beam_options(*, parallelism: int | None = None, cache: Path | None = None) -
     return [
         "--runner=FlinkRunner",
         f"--flink_master={JOB_MANAGER.address}:{REST_PORT}",
-        "--flink_version=1.19",
+        f"--flink_version={FLINK_VERSION.rpartition('.')[0]}",
         f"--flink_job_server_jar={fetch_jars(cache or (engine.cache if engine else default_cache())).job_server}",
         "--flink_submit_uber_jar",
-        "--execution_mode_for_batch=BATCH",  # a lost worker's tasks start again, and not those of the others with them
         "--environment_type=EXTERNAL",
         f"--environment_config=localhost:{POOL_PORT}",
         f"--parallelism={parallelism or (engine.workers if engine else 1)}",
@@ -150,13 +150,21 @@ def _wait_for(engine: Engine, started: Sequence[_Started]) -> None:
             if (status := process.poll()) is not None:
                 raise TransientError(f"a process ended as it was started (exit status {status}); read {log}")
         with contextlib.suppress(TransientError):
-            if _rest("/overview")["taskmanagers"] >= engine.workers:
+            if _rest("/overview")["taskmanagers"] >= engine.workers and all(map(_has_pool, engine.worker_hosts())):
                 return
         time.sleep(0.5)
     told = f"the engine did not come up in {_START_SECONDS:.0f} s; read {engine.folder}/*/flink.log"
     if filters_bridges():
         told += ", and see that this machine's firewall lets through what goes from host to host"
     raise TransientError(told)
+
+
+def _has_pool(host: Host) -> bool:
+    try:
+        socket.create_connection((host.address, POOL_PORT), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _rest(path: str) -> Any:

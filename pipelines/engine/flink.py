@@ -63,12 +63,13 @@ def write_config(engine: Engine, host: Host) -> Path:
         "taskmanager.memory.network.max": f"{engine.memory // 4}m",
         "taskmanager.numberOfTaskSlots": engine.slots,
         "taskmanager.load-balance.mode": "SLOTS",  # else one worker gets all tasks that it has slots for
-        # A shard is made whole or not at all, and making it twice changes nothing: what a host lost is made again.
-        "restart-strategy.type": "fixed-delay",
-        "restart-strategy.fixed-delay.attempts": 20,
-        "restart-strategy.fixed-delay.delay": "3 s",
+        # A shard is made whole or not at all, and making it twice changes nothing: what a host lost is made again. By
+        # their rate, as a long job outlives many hosts, of which each costs two restarts.
+        "restart-strategy.type": "failure-rate",
+        "restart-strategy.failure-rate.max-failures-per-interval": 30,
+        "restart-strategy.failure-rate.failure-rate-interval": "1 h",
+        "restart-strategy.failure-rate.delay": "3 s",
         "cluster.uncaught-exception-handling": "FAIL",  # else a task manager out of memory hangs, and its job with it
-        "taskmanager.network.netty.client.connectTimeoutSec": 10,  # of a host that is gone, not 2 minutes
         "heartbeat.interval": 2_000,
         "heartbeat.timeout": 20_000,
     }
@@ -85,6 +86,9 @@ def _ask_flink(jars: EngineJars, question: str, conf: Path) -> tuple[Sequence[st
     done = subprocess.run([*command, "--configDir", str(conf)], capture_output=True, text=True, check=False)  # noqa: S603
     marked = [line.partition("BASH_JAVA_UTILS_EXEC_RESULT:")[2] for line in done.stdout.splitlines()]
     if done.returncode or not any(marked):
-        raise InputError(f"Flink refuses its config in {conf}: {(done.stderr or done.stdout).strip()[-300:]}")
+        said = next(
+            (line for line in (done.stderr + done.stdout).splitlines() if "xception" in line), "no reason given"
+        )
+        raise InputError(f"Flink does not start with {conf}/config.yaml: {said.strip()[:300]}; give it more memory")
     flags, dynamic, *_ = [line.split() for line in marked if line] + [[]]
     return flags, dynamic

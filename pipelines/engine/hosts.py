@@ -3,9 +3,7 @@
 import contextlib
 import fcntl
 import os
-import signal
 import subprocess
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,9 +16,11 @@ from trillsson.errors import InputError, TransientError, TrillssonError
 GATEWAY = "10.77.0.1"
 """This machine's own address, as the hosts see it."""
 
+TEMPORARY = Path("/tmp")  # noqa: S108
+"""The folder of which each host has its own."""
+
 _BRIDGE = "trillsson0"
 _PREFIX = "trillsson-"
-_TEMPORARY = Path("/tmp")  # noqa: S108  # this is the folder that is hidden
 _START = """
 private=$1; kept=$2; shift 2
 printf '%s' "$kept" | while IFS= read -r path; do
@@ -84,7 +84,7 @@ class Host:
             share: paths that it sees although they are below `/tmp`.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        kept = "".join(f"{path}\n" for path in share if path.is_relative_to(_TEMPORARY))
+        kept = "".join(f"{path}\n" for path in share if path.is_relative_to(TEMPORARY))
         inside = ["ip", "netns", "exec", self.namespace, "unshare", "--mount", "--propagation", "private"]
         with log.open("ab") as output:
             return subprocess.Popen(  # noqa: S603  # our own words
@@ -108,12 +108,20 @@ class Host:
                     found.append(process)
         return found
 
-    def kill(self, word: str = "", *, how: signal.Signals = signal.SIGKILL) -> int:
-        """Sends a signal to the processes whose command has a word in it; returns how many."""
+    def kill(self, word: str = "") -> int:
+        """Kills the processes whose command has a word in it, and waits for their end; returns how many.
+
+        Raises:
+            TransientError: one does not end.
+        """
         processes = self.processes(word)
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(how)
+                process.kill()
+        _, left = psutil.wait_procs(processes, timeout=_END_SECONDS)
+        if left:
+            pids = ", ".join(str(process.pid) for process in left)
+            raise TransientError(f"processes {pids} of host {self.name} do not end; wait for them and run again")
         return len(processes)
 
     def cut_off(self) -> None:
@@ -125,12 +133,15 @@ class Host:
         _ip("link", "set", self._device, "up")
 
     def remove(self) -> None:
-        """Ends the host and all that runs on it."""
+        """Ends the host and all that runs on it.
+
+        Raises:
+            TransientError: a process does not end.
+        """
         if self.namespace not in _namespaces():
             return
-        end = time.monotonic() + _END_SECONDS
-        while self.kill() and time.monotonic() < end:
-            time.sleep(0.1)
+        while self.kill():  # what they have started meanwhile, too
+            pass
         with contextlib.suppress(TrillssonError):
             _ip("-n", self.namespace, "link", "delete", "eth0")  # at once, and its other end: else some time later
         _ip("netns", "delete", self.namespace)
@@ -209,5 +220,8 @@ def _ip(*words: str) -> str:
     except FileNotFoundError as error:
         raise InputError("ip is not installed; install it, such as Debian's iproute2") from error
     if done.returncode:
-        raise InputError(f"`ip {' '.join(words)}` failed: {done.stderr.strip()}; the engine needs root and Linux")
+        told = f"`ip {' '.join(words)}` failed: {done.stderr.strip()}"
+        raise InputError(
+            f"{told}; `trillsson engine down` removes what is half made, if this is Linux and you are root"
+        )
     return done.stdout

@@ -2,7 +2,7 @@
 
 Flink comes from the Python package that carries its JARs. Beam's job server comes from Maven, as the JARs that it is
 made of, and is put together here as Beam's own build does it: one JAR whose main class submits pipelines to Flink.
-Nothing is used that is not, byte for byte, what was tested.
+No JAR is used that is not, byte for byte, the one that was tested.
 """
 
 import hashlib
@@ -31,6 +31,8 @@ _POM = Path(__file__).with_name("pom.xml")
 _LOCK = Path(__file__).with_name("job-server.lock")
 """SHA-256 and name of every JAR that `pom.xml` leads to, as sha256sum writes them."""
 
+_JAVA = 17
+_JAVA_PACKAGE = "openjdk-17-jre-headless"
 _MAIN_CLASS = "org.apache.beam.runners.flink.FlinkJobServerDriver"
 _SERVICES = "META-INF/services/"
 _LEFT_OUT = re.compile(
@@ -63,7 +65,7 @@ def fetch_jars(cache: Path) -> EngineJars:
         IntegrityError: a JAR is not the one that was tested.
         TransientError: they cannot be fetched.
     """
-    whole = cache / f"flink-{FLINK_VERSION}-beam-{BEAM_VERSION}"
+    whole = cache / f"flink-{FLINK_VERSION}-beam-{BEAM_VERSION}-{_tested()}"
     jars = EngineJars(whole / "flink", whole / "job-server.jar")
     if whole.exists():
         return jars
@@ -83,6 +85,26 @@ def fetch_jars(cache: Path) -> EngineJars:
                 raise
     say(f"fetched both [{watch}]")
     return jars
+
+
+def _tested() -> str:
+    """Returns a digest of what was tested: other JARs have another place in the cache."""
+    parts = [_FLINK_SHA256.encode(), _POM.read_bytes(), _LOCK.read_bytes()]
+    return hashlib.sha256(b"\n".join(parts)).hexdigest()[:8]
+
+
+def require_java() -> None:
+    """Refuses to go on without the Java that Flink runs on here.
+
+    Raises:
+        InputError: there is none, or an older one.
+    """
+    require("java", _JAVA_PACKAGE)
+    told = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S607
+    found = re.search(r'version "(\d+)', told)
+    if not found or int(found[1]) < _JAVA:
+        version = f"version {found[1]}" if found else "of no version that it tells"
+        raise InputError(f"java is {version}; install {_JAVA} or later, such as Debian's {_JAVA_PACKAGE}")
 
 
 def require(program: str, package: str) -> None:
@@ -136,9 +158,15 @@ def check_jars(jars: Sequence[Path], lock: Path) -> None:
     tested = {name: digest for digest, name in (line.split() for line in lock.read_text().splitlines())}
     found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in jars}
     for name in sorted(tested.keys() | found.keys()):
-        if (got := found.get(name)) != (wanted := tested.get(name)):
-            told = f"{name}, of Beam's job server, has SHA-256 {got or '(not there)'}, not {wanted or '(not wanted)'}"
-            raise IntegrityError(f"{told}, with which it was tested; remove it from ~/.m2 and run again")
+        if name not in found:
+            raise IntegrityError(f"{name} is missing among the parts of Beam's job server; run again")
+        if name not in tested:
+            raise IntegrityError(
+                f"{name} is no part of Beam's job server as it was tested; add it to {lock} if it is well"
+            )
+        if found[name] != tested[name]:
+            told = f"{name}, of Beam's job server, has SHA-256 {found[name]}, and {tested[name]} when it was tested"
+            raise IntegrityError(f"{told}; remove it from Maven's repository (~/.m2) and run again")
 
 
 def merge_jars(jars: Iterable[Path], merged: Path, *, main_class: str) -> None:

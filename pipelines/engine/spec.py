@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from pipelines.engine.hosts import Host
+from pipelines.engine.hosts import TEMPORARY, Host
 from trillsson.errors import InputError
 
 JOB_MANAGER = Host("job-manager", 2)
@@ -41,7 +41,7 @@ class Engine:
         cache: where the JARs are kept.
 
     Raises:
-        InputError: too few or too many workers.
+        InputError: too few or too many workers, or all of `/tmp` is to be shared.
     """
 
     folder: Path
@@ -52,13 +52,19 @@ class Engine:
     cache: Path = field(default_factory=default_cache)
 
     def __post_init__(self) -> None:
-        """Checks the workers: each has an address."""
+        """Checks the workers, of which each has an address, and the shared folders."""
         if not 1 <= self.workers <= _MOST_WORKERS:
             raise InputError(f"{self.workers} workers: give 1 to {_MOST_WORKERS}")
+        if TEMPORARY in self.share:
+            raise InputError(f"{TEMPORARY} cannot be shared: each host has its own; share a folder in it")
 
     def hosts(self) -> Iterator[Host]:
         """Yields all of its hosts."""
         yield JOB_MANAGER
+        yield from self.worker_hosts()
+
+    def worker_hosts(self) -> Iterator[Host]:
+        """Yields the hosts that compute."""
         yield from map(worker_host, range(1, self.workers + 1))
 
     def host_folder(self, host: Host) -> Path:
@@ -101,11 +107,12 @@ def forget() -> None:
 
 
 def _read_note() -> dict[str, Any]:
+    """Returns what is noted, or nothing if that is half of it, of a killed call, or of another version of this code."""
     try:
         found: dict[str, Any] = json.loads(_NOTE.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # a killed call may have left half of it
+    except (FileNotFoundError, ValueError):
         return {}
-    return found
+    return found if found.keys() == {each.name for each in fields(Engine)} else {}
 
 
 def _shown(value: Any) -> str:

@@ -1,5 +1,6 @@
 """The session cluster on Kubernetes is the one that the engine's tests run with, as far as a file can tell."""
 
+import copy
 import re
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,14 @@ from tests.k8s.conftest import K8S, render
 
 
 @pytest.fixture(scope="module")
-def session() -> dict[str, Any]:
-    (document,) = render("flink")
-    return document
+def documents() -> list[dict[str, Any]]:
+    return render("flink")
+
+
+@pytest.fixture
+def session(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    (found,) = [document for document in documents if document["kind"] == "FlinkDeployment"]
+    return copy.deepcopy(found)
 
 
 @pytest.fixture
@@ -43,9 +49,19 @@ def test_the_versions_are_those_that_were_tested(session: dict[str, Any]) -> Non
 def test_its_settings_are_those_that_were_tested(session: dict[str, Any], tmp_path: Path) -> None:
     tested = yaml.safe_load((write_config(Engine(tmp_path), JOB_MANAGER) / "config.yaml").read_text())
     settings = session["spec"]["flinkConfiguration"]
-    delay = "restart-strategy.fixed-delay.delay"  # pods take longer to come back than processes
-    assert {name: value for name, value in settings.items() if name != delay} == {
-        name: str(tested[name]) for name in settings if name != delay
+    assert settings.pop("restart-strategy.failure-rate.delay") == "10 s"  # pods take longer to come back than processes
+    assert settings == {
+        name: str(tested[name])
+        for name in (
+            "taskmanager.numberOfTaskSlots",
+            "taskmanager.load-balance.mode",
+            "restart-strategy.type",
+            "restart-strategy.failure-rate.max-failures-per-interval",
+            "restart-strategy.failure-rate.failure-rate-interval",
+            "heartbeat.interval",
+            "heartbeat.timeout",
+            "cluster.uncaught-exception-handling",
+        )
     }
 
 

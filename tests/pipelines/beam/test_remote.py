@@ -1,16 +1,22 @@
-"""A job on a cluster, interrupted: Flink is told to cancel it, and it is said if that is not sure."""
+"""A job on a cluster that ends before its time: Flink is told to cancel it, and it is said if that is not sure."""
 
 import json
+import logging
+import re
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from pipelines.beam import remote
-from pipelines.beam.remote import remote_job
+from pipelines.beam import flink_job
+from pipelines.beam.remote import remote_error, remote_job
+from trillsson.errors import InputError, TransientError
 
 
 @dataclass
@@ -20,28 +26,36 @@ class Flink:
     Attributes:
         master: its host and port.
         looks: how often its jobs were asked for.
-        jobs: those it has, by name: id and state.
+        jobs: those it has: id, name and state.
         late: looks before which it has none.
         stuck: whether jobs stay in the state CANCELLING.
+        raised: what workers raised.
+        status: with what it answers.
         cancelled: paths that it was asked to change.
     """
 
     master: str = ""
     looks: int = 0
-    jobs: dict[str, tuple[str, str]] = field(default_factory=dict)
+    jobs: dict[str, list[str]] = field(default_factory=dict)
     late: int = 0
     stuck: bool = False
+    raised: list[str] = field(default_factory=list)
+    status: int = 200
     cancelled: list[str] = field(default_factory=list)
 
-    def overview(self) -> dict[str, object]:
+    def answer(self, path: str) -> dict[str, object]:
+        if path != "/jobs/overview":
+            assert path in [f"/jobs/{jid}/exceptions" for jid in self.jobs]
+            return {"exceptionHistory": {"entries": [{"stacktrace": text} for text in self.raised]}}
         self.looks += 1
         jobs = self.jobs.items() if self.looks > self.late else ()
-        return {"jobs": [{"jid": jid, "name": name, "state": state} for name, (jid, state) in jobs]}
+        return {"jobs": [{"jid": jid, "name": name, "state": state} for jid, (name, state) in jobs]}
 
     def cancel(self, path: str) -> None:
         self.cancelled.append(path)
-        after = "CANCELLING" if self.stuck else "CANCELED"
-        self.jobs = {name: (jid, after if jid in path else state) for name, (jid, state) in self.jobs.items()}
+        for jid, job in self.jobs.items():
+            if jid in path:
+                job[1] = "CANCELLING" if self.stuck else "CANCELED"
 
 
 @pytest.fixture
@@ -50,23 +64,23 @@ def flink(monkeypatch: pytest.MonkeyPatch) -> Iterator[Flink]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            assert self.path == "/jobs/overview"
-            self.answer(found.overview())
+            self.reply(found.answer(self.path) if found.status == 200 else {"errors": ["not now"]})
 
         def do_PATCH(self) -> None:
             found.cancel(self.path)
-            self.answer({})
+            self.reply({})
 
-        def answer(self, value: object) -> None:
-            self.send_response(200)
+        def reply(self, value: object) -> None:
+            self.send_response(found.status)
             self.end_headers()
             self.wfile.write(json.dumps(value).encode())
 
         def log_message(self, *_: object) -> None:
             pass
 
-    for name, seconds in {"_LOOK_SECONDS": 0.01, "_SUBMIT_SECONDS": 0.5, "_CANCEL_SECONDS": 1.0}.items():
-        monkeypatch.setattr(remote, name, seconds)
+    shortened = {"_LOOK_SECONDS": 0.01, "_WATCH_SECONDS": 0.05, "_SUBMIT_SECONDS": 0.5, "_CANCEL_SECONDS": 1.0}
+    for name, seconds in shortened.items():
+        monkeypatch.setattr(flink_job, name, seconds)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         found.master = f"127.0.0.1:{server.server_port}"
@@ -74,48 +88,130 @@ def flink(monkeypatch: pytest.MonkeyPatch) -> Iterator[Flink]:
         server.shutdown()
 
 
-def interrupt(flink: Flink, *options: str) -> None:
-    parsed = PipelineOptions(["--runner=FlinkRunner", f"--flink_master={flink.master}", *options])
-    with pytest.raises(KeyboardInterrupt), remote_job(parsed):
-        raise KeyboardInterrupt
+def options_of(flink: Flink, *more: str) -> PipelineOptions:
+    return PipelineOptions(["--runner=FlinkRunner", f"--flink_master={flink.master}", *more])
 
 
-@pytest.mark.parametrize("late", [0, 3])
-def test_its_own_job_is_cancelled(flink: Flink, late: int, capsys: pytest.CaptureFixture[str]) -> None:
-    flink.jobs = {"mine": ("a1", "RUNNING"), "other": ("b2", "RUNNING")}
-    flink.late = late
-    interrupt(flink, "--job_name=mine")
+def name_of(options: PipelineOptions) -> str:
+    return str(options.view_as(GoogleCloudOptions).job_name)
+
+
+def end_with(error: BaseException, flink: Flink, *, state: str | None = None) -> None:
+    """Has a job end with an error while Flink has it in this state."""
+    options = options_of(flink)
+    with pytest.raises(type(error)), remote_job(options):  # noqa: PT012
+        if state:
+            flink.jobs["a1"] = [name_of(options), state]
+        raise error
+
+
+def may_still_run(flink: Flink) -> str:
+    return rf"» Flink's job trillsson-[0-9a-f]{{12}} may still run, or begin; cancel it at http://{flink.master}\n"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("a poll failed")])
+@pytest.mark.parametrize("state", ["RUNNING", "RESTARTING"])
+def test_its_own_job_is_cancelled(
+    flink: Flink, error: BaseException, state: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flink.jobs = {"b2": ["trillsson", "RUNNING"]}
+    end_with(error, flink, state=state)
     assert flink.cancelled == ["/jobs/a1?mode=cancel"]
-    assert flink.jobs == {"mine": ("a1", "CANCELED"), "other": ("b2", "RUNNING")}
+    assert (flink.jobs["a1"][1], flink.jobs["b2"][1]) == ("CANCELED", "RUNNING")
     assert capsys.readouterr().err == ""
 
 
-def test_a_job_that_never_came_is_not_waited_for_long(flink: Flink, capsys: pytest.CaptureFixture[str]) -> None:
-    interrupt(flink)
+def test_a_job_that_is_on_its_way_is_cancelled_when_it_comes(flink: Flink, capsys: pytest.CaptureFixture[str]) -> None:
+    flink.late = 3
+    end_with(KeyboardInterrupt(), flink, state="CREATED")
+    assert flink.cancelled == ["/jobs/a1?mode=cancel"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("state", ["FINISHED", "FAILED", "CANCELED"])
+def test_a_job_that_has_ended_is_left(flink: Flink, state: str, capsys: pytest.CaptureFixture[str]) -> None:
+    end_with(ValueError("failed"), flink, state=state)
+    assert (flink.cancelled, flink.looks) == ([], 1)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_job_that_may_yet_come_or_go_on_is_told(flink: Flink, capsys: pytest.CaptureFixture[str]) -> None:
+    end_with(KeyboardInterrupt(), flink)
+    assert re.fullmatch(may_still_run(flink), capsys.readouterr().err)
+    flink.stuck = True
+    end_with(KeyboardInterrupt(), flink, state="RUNNING")
+    assert re.fullmatch(may_still_run(flink), capsys.readouterr().err)
+    flink.status = 503
+    end_with(KeyboardInterrupt(), flink)
+    assert re.fullmatch(may_still_run(flink), capsys.readouterr().err)
+
+
+def test_a_job_that_was_not_submitted_is_not_waited_for(flink: Flink, capsys: pytest.CaptureFixture[str]) -> None:
+    end_with(ValueError("no JAR"), flink)
+    flink.status = 503
+    end_with(ValueError("no JAR"), flink)
+    assert flink.looks == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_what_no_repetition_mends_ends_the_job(flink: Flink) -> None:
+    options = options_of(flink)
+    flink.raised = ["TransientError: disk full", "java: Caused by: trillsson.errors.InputError: bad label; mend it"]
+    with pytest.raises(InputError, match=r"^bad label; mend it$"), remote_job(options):  # noqa: PT012
+        flink.jobs["a1"] = [name_of(options), "RUNNING"]
+        deadline = time.monotonic() + 10
+        while flink.jobs["a1"][1] != "CANCELED":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        raise RuntimeError("Pipeline failed in state CANCELLED")
+
+
+def test_what_may_pass_is_left_to_flink(flink: Flink) -> None:
+    options = options_of(flink)
+    flink.raised = ["trillsson.errors.TransientError: disk full; free some"]
+    with remote_job(options):
+        flink.jobs["a1"] = [name_of(options), "RUNNING"]
+        time.sleep(0.3)
     assert flink.looks > 1
     assert flink.cancelled == []
-    assert capsys.readouterr().err == ""
 
 
-def test_a_job_that_goes_on_is_told(flink: Flink, capsys: pytest.CaptureFixture[str]) -> None:
-    flink.jobs = {"mine": ("a1", "RESTARTING")}
-    flink.stuck = True
-    interrupt(flink, "--job_name=mine")
-    assert flink.cancelled == ["/jobs/a1?mode=cancel"]
-    assert capsys.readouterr().err == f"» Flink's job mine may still run; cancel it at http://{flink.master}\n"
+def test_every_job_has_a_name_of_its_own(flink: Flink) -> None:
+    names = []
+    for given in ([], [], ["--job_name=mine"], ["--job_name=mine"]):
+        options = options_of(flink, *given)
+        with remote_job(options):
+            names.append(name_of(options))
+    assert len(set(names)) == 4
+    assert [name[:5] for name in names] == ["trill", "trill", "mine-", "mine-"]
 
 
-def test_a_flink_that_does_not_answer_is_told(flink: Flink, capsys: pytest.CaptureFixture[str]) -> None:
-    flink.master = "127.0.0.1:9"
-    interrupt(flink, "--job_name=mine")
-    assert capsys.readouterr().err == "» Flink's job mine may still run; cancel it at http://127.0.0.1:9\n"
+def test_what_beam_submits_does_not_stay(flink: Flink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(ValueError, match="refused"), remote_job(options_of(flink)):  # noqa: PT012
+        tempfile.mkstemp(suffix=".jar")
+        assert len(list(tmp_path.rglob("*.jar"))) == 1
+        raise ValueError("refused")
+    assert list(tmp_path.iterdir()) == []
+    assert tempfile.gettempdir() == str(tmp_path)
 
 
-def test_every_job_has_a_name_of_its_own() -> None:
-    names = set()
-    for given in ([], [], ["--job_name=mine"]):
-        parsed = PipelineOptions(["--runner=FlinkRunner", "--flink_master=127.0.0.1:9", *given])
-        with remote_job(parsed):
-            names.add(parsed.view_as(GoogleCloudOptions).job_name)
-    assert len(names) == 3
-    assert "mine" in names
+def test_what_the_reading_thread_says_is_in_the_error_already(flink: Flink, caplog: pytest.LogCaptureFixture) -> None:
+    def says() -> None:
+        logging.error("java.lang.RuntimeException")
+        logging.warning("slow")
+
+    with remote_job(options_of(flink)):
+        reader = threading.Thread(target=says, name="wait_until_finish_read")
+        reader.start()
+        reader.join()
+        logging.error("of others")
+    assert caplog.messages == ["slow", "of others"]
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_a_flink_that_was_started_anew_is_one_line(status: int) -> None:
+    error = RuntimeError(f"Request to http://host:8081/v1/jobs/a1/execution-result failed with status {status}: {{}}")
+    found = remote_error("FlinkRunner", error)
+    assert isinstance(found, TransientError)
+    assert str(found) == ("FlinkRunner at host:8081 does not know the job any more; run again: what is done is kept")

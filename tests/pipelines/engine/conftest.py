@@ -74,11 +74,15 @@ class Cluster:
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
     """Waits for a job; returns its status, what it printed, and what it said of errors."""
-    printed, errors = process.communicate(timeout=WAIT)
+    try:
+        printed, errors = process.communicate(timeout=WAIT)
+    finally:
+        process.kill()  # one that takes too long
     return process.returncode, printed.strip(), errors
 
 
 def done(process: "subprocess.Popen[str]") -> str:
+    """Waits for a job that succeeds; returns what it printed."""
     status, printed, errors = finish(process)
     assert status == 0, errors
     return printed

@@ -26,7 +26,7 @@ def test_flinks_config_of_a_worker(tmp_path: Path) -> None:
     assert config["taskmanager.host"] == "10.77.0.12"
     assert config["taskmanager.memory.process.size"] == "3000m"
     assert config["taskmanager.numberOfTaskSlots"] == 3
-    assert config["restart-strategy.type"] == "fixed-delay"
+    assert config["restart-strategy.type"] == "failure-rate"
     assert (folder / "log4j2.properties").read_text().startswith("rootLogger.level = INFO\n")
 
 
@@ -74,9 +74,17 @@ def test_what_runs_is_not_changed(note: Path, name: str, value: object, told: st
     assert noted() == engine
 
 
-def test_half_a_note_is_none(note: Path) -> None:
-    note.write_text('{"workers": 2, "slo')
+@pytest.mark.parametrize("text", ['{"workers": 2, "slo', '{"workers": 2, "colour": "red"}'])
+def test_half_a_note_or_that_of_another_version_is_none(note: Path, tmp_path: Path, text: str) -> None:
+    note.write_text(text)
     assert noted() is None
+    Engine(tmp_path).note()
+    assert noted() == Engine(tmp_path)
+
+
+def test_all_of_tmp_is_not_shared(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^/tmp cannot be shared: each host has its own; share a folder in it$"):
+        Engine(tmp_path, share=(Path("/tmp"),))
 
 
 def test_without_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +103,6 @@ def test_options_of_a_job(tmp_path: Path, note: Path, monkeypatch: pytest.Monkey
         "--flink_version=1.19",
         f"--flink_job_server_jar={tmp_path}/job-server.jar",
         "--flink_submit_uber_jar",
-        "--execution_mode_for_batch=BATCH",
         "--environment_type=EXTERNAL",
         "--environment_config=localhost:50000",
         "--parallelism=3",

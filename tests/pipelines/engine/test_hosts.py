@@ -32,8 +32,9 @@ def test_what_ip_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         return hosts.subprocess.CompletedProcess(command, 1, "", "RTNETLINK answers: Operation not permitted\n")
 
     monkeypatch.setattr(hosts.subprocess, "run", refuses)
-    message = r"^`ip netns list` failed: RTNETLINK answers: Operation not permitted; the engine needs root and Linux$"
-    with pytest.raises(InputError, match=message):
+    told = "`ip netns list` failed: RTNETLINK answers: Operation not permitted"
+    fix = "if this is Linux and you are root, `trillsson engine down` removes what is half made"
+    with pytest.raises(InputError, match=f"^{told}; {fix}$"):
         Host("worker-1", 11).create()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.engine import jars
-from pipelines.engine.jars import check_jars, fetch_jars, merge_jars
+from pipelines.engine.jars import check_jars, fetch_jars, merge_jars, require_java
 from trillsson.errors import InputError, IntegrityError, TransientError
 
 
@@ -54,11 +54,15 @@ ONE = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"  # SHA-
 @pytest.mark.parametrize(
     ("lock", "told"),
     [
-        (f"{'0' * 64}  one.jar\n", f"one.jar, of Beam's job server, has SHA-256 {ONE}, not {'0' * 64}"),
-        ("", f"one.jar, of Beam's job server, has SHA-256 {ONE}, not (not wanted)"),
+        (
+            f"{'0' * 64}  one.jar\n",
+            f"one.jar, of Beam's job server, has SHA-256 {ONE}, and {'0' * 64} when it was tested; "
+            "remove it from Maven's repository (~/.m2) and run again",
+        ),
+        ("", "one.jar is no tested part of Beam's job server; add it to LOCK if it is one"),
         (
             f"{ONE}  one.jar\n{ONE}  two.jar\n",
-            f"two.jar, of Beam's job server, has SHA-256 (not there), not {ONE}",
+            "two.jar is missing among the parts of Beam's job server; run again",
         ),
     ],
 )
@@ -67,9 +71,29 @@ def test_only_what_was_tested_is_used(tmp_path: Path, lock: str, told: str) -> N
     (tmp_path / "good.lock").write_text(f"{ONE}  one.jar\n")
     (tmp_path / "lock").write_text(lock)
     check_jars([tmp_path / "one.jar"], tmp_path / "good.lock")
-    message = f"^{re.escape(told)}, with which it was tested; remove it from ~/.m2 and run again$"
-    with pytest.raises(IntegrityError, match=message):
+    with pytest.raises(IntegrityError, match=f"^{re.escape(told.replace('LOCK', str(tmp_path / 'lock')))}$"):
         check_jars([tmp_path / "one.jar"], tmp_path / "lock")
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        ('openjdk version "11.0.2" 2019-01-15', "version 11"),
+        ('java version "1.8.0_391"', "version 1"),
+        ("", "of no version that it tells"),
+    ],
+)
+def test_an_older_java_is_told(tmp_path: Path, says: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    java = tmp_path / "java"
+    java.write_text(f"#!/bin/sh\necho '{says}' >&2\n")
+    java.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(
+        InputError, match=rf"^java is {told}; install 17 or later, such as Debian's openjdk-17-jre-headless$"
+    ):
+        require_java()
+    java.write_text("#!/bin/sh\necho 'openjdk version \"17.0.15\" 2025-04-15' >&2\n")
+    require_java()
 
 
 def test_the_lock_is_of_the_versions_that_are_named() -> None:
@@ -103,6 +127,14 @@ def test_what_cannot_be_fetched_leaves_nothing(tmp_path: Path, monkeypatch: pyte
 
 def test_what_is_there_is_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jars.shutil, "which", lambda _: None)
-    (tmp_path / "flink-1.19.3-beam-2.70.0").mkdir()
-    found = fetch_jars(tmp_path)
-    assert found.job_server == tmp_path / "flink-1.19.3-beam-2.70.0/job-server.jar"
+    name = f"flink-1.19.3-beam-2.70.0-{jars._tested()}"
+    (tmp_path / name).mkdir()
+    assert fetch_jars(tmp_path).job_server == tmp_path / name / "job-server.jar"
+
+
+def test_other_jars_have_another_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = jars._tested()
+    assert re.fullmatch("[0-9a-f]{8}", before)
+    (tmp_path / "lock").write_text(jars._LOCK.read_text().replace("0", "1", 1))
+    monkeypatch.setattr(jars, "_LOCK", tmp_path / "lock")
+    assert jars._tested() != before
