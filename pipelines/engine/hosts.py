@@ -221,7 +221,6 @@ def _ip(*words: str) -> str:
         raise InputError("ip is not installed; install it, such as Debian's iproute2") from error
     if done.returncode:
         told = f"`ip {' '.join(words)}` failed: {done.stderr.strip()}"
-        raise InputError(
-            f"{told}; `trillsson engine down` removes what is half made, if this is Linux and you are root"
-        )
+        fix = "if this is Linux and you are root, `trillsson engine down` removes what is half made"
+        raise InputError(f"{told}; {fix}")
     return done.stdout

@@ -161,9 +161,7 @@ def check_jars(jars: Sequence[Path], lock: Path) -> None:
         if name not in found:
             raise IntegrityError(f"{name} is missing among the parts of Beam's job server; run again")
         if name not in tested:
-            raise IntegrityError(
-                f"{name} is no part of Beam's job server as it was tested; add it to {lock} if it is well"
-            )
+            raise IntegrityError(f"{name} is no tested part of Beam's job server; add it to {lock} if it is one")
         if found[name] != tested[name]:
             told = f"{name}, of Beam's job server, has SHA-256 {found[name]}, and {tested[name]} when it was tested"
             raise IntegrityError(f"{told}; remove it from Maven's repository (~/.m2) and run again")
