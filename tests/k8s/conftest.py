@@ -16,13 +16,13 @@ def rendered(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
     return render(request.param)
 
 
-def render(folder: str) -> list[dict[str, Any]]:
-    """Returns the documents of a folder below `k8s/`, as kubectl would apply them."""
+def render(folder: str, root: Path = K8S) -> list[dict[str, Any]]:
+    """Returns the documents of a folder below `k8s/`, or a copy of it, as kubectl would apply them."""
     kubectl = shutil.which("kubectl")
     if kubectl is None and os.environ.get("TRILLSSON_REQUIRE_KUBECTL") != "1":
         pytest.skip("kubectl is not installed; it renders k8s/")
     assert kubectl, "kubectl is not installed and TRILLSSON_REQUIRE_KUBECTL is 1"
-    result = subprocess.run([kubectl, "kustomize", K8S / folder], capture_output=True, text=True, check=False)
+    result = subprocess.run([kubectl, "kustomize", root / folder], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     return list(yaml.safe_load_all(result.stdout))

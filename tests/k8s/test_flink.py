@@ -2,9 +2,11 @@
 
 import copy
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -14,6 +16,7 @@ from pipelines.engine.flink import write_config
 from pipelines.engine.jars import FLINK_VERSION, EngineJars
 from pipelines.engine.spec import JOB_MANAGER, POOL_PORT, REST_PORT, Engine
 from tests.k8s.conftest import K8S, render
+from tests.k8s.test_manifests import NEWEST
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,35 @@ def test_its_settings_are_those_that_were_tested(session: dict[str, Any], tmp_pa
             "cluster.uncaught-exception-handling",
         )
     }
+
+
+def test_who_reaches_it(documents: list[dict[str, Any]], session: dict[str, Any]) -> None:
+    (policy,) = [document for document in documents if document["kind"] == "NetworkPolicy"]
+    assert kubernetes_validate.validate(policy, NEWEST, strict=True) == NEWEST
+    labels = session["spec"]["podTemplate"]["metadata"]["labels"]
+    assert policy["spec"]["podSelector"]["matchLabels"] == labels
+    itself, others = policy["spec"]["ingress"]
+    assert itself == {"from": [{"podSelector": {"matchLabels": labels}}]}
+    assert others["ports"] == [{"port": REST_PORT}]
+
+
+def test_its_pods_have_no_rights_they_do_not_need(session: dict[str, Any]) -> None:
+    pod = session["spec"]["podTemplate"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in (*pod["containers"], pool(session)):
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_an_overlay_gives_it_the_image_and_the_namespace_of_a_release(tmp_path: Path) -> None:
+    shutil.copytree(K8S, tmp_path / "k8s")
+    path = tmp_path / "k8s/overlays/example/kustomization.yaml"
+    path.write_text(path.read_text().replace("  - ../../base\n", "  - ../../base\n  - ../../flink\n"))
+    (found,) = [each for each in render("overlays/example", tmp_path / "k8s") if each["kind"] == "FlinkDeployment"]
+    assert found["metadata"]["namespace"] == "speech-team"
+    assert pool(found)["image"].startswith("registry.example/speech/trillsson@sha256:")
 
 
 def test_python_workers_lie_beside_every_task_manager(session: dict[str, Any]) -> None:
