@@ -1,13 +1,14 @@
 """What a Flink cluster costs and gains: against the bare embedder, against this machine alone, and with a large plan.
 
-    .venv/bin/python benchmarks/engine.py [minutes of audio, or 0] [shards of the large plan]      (as root)
+    .venv/bin/python benchmarks/engine.py [minutes of audio, or 0] [shards of the large plan] [rounds]      (as root)
 
 1. Windows a second of embed (trillsson1, windows of 2 s) on one worker and on two, each pinned to a core of its own,
    against the bare embedder on the same cores. Start-up is not counted: it is what a job of two shards takes.
 2. All of the job, start-up and all, on two workers, against Beam's local runner with two processes.
 3. Peak memory of the launcher and of the job manager while very many shards, which take no time, go through.
 
-The cluster is that of `trillsson engine`; it is brought up and taken down. Medians of three.
+The cluster is that of `trillsson engine`; it is brought up and taken down. Medians of the rounds. The less audio, the
+more the start, which differs by seconds, decides 1.
 """
 
 import multiprocessing
@@ -35,12 +36,11 @@ from trillsson.config import EmbedderSpec, Framing
 from trillsson.datasets import Shard, ShardSummary
 from trillsson.teachers import open_embedder
 
-ROUNDS = 3
 FEW = 32
 BATCH = 32
 
 
-def main(minutes: float, shards: int) -> None:
+def main(minutes: float, shards: int, rounds: int) -> None:
     """Runs all three."""
     settle_environment()
     with tempfile.TemporaryDirectory(dir=".") as folder:
@@ -48,7 +48,7 @@ def main(minutes: float, shards: int) -> None:
         with cluster(root):
             if minutes:
                 audio, few = make_corpus(root / "all", int(6 * minutes)), make_corpus(root / "few", FEW)
-                compare(root, audio, few, spec=make_student(root / "trillsson1"))
+                compare(root, audio, few, spec=make_student(root / "trillsson1"), rounds=rounds)
             plan(shards)
 
 
@@ -74,36 +74,37 @@ def make_corpus(root: Path, clips: int) -> str:
     return make_audio(root, clips)
 
 
-def compare(root: Path, audio: str, few: str, *, spec: EmbedderSpec) -> None:
+def compare(root: Path, audio: str, few: str, *, spec: EmbedderSpec, rounds: int) -> None:
     """Prints windows a second on one core and on two, and what all of a job takes."""
     windows = len(windows_of(audio)) - len(windows_of(few))
     print("| cores | bare, windows/s | Flink, windows/s | ratio | start of a job, s |\n|---|---|---|---|---|")
     for cores in (1, 2):
         options = beam_options(parallelism=cores)
-        bare = bare_speed(few, spec, cores=cores)
-        start = job_seconds(root, few, spec, options)
-        whole = job_seconds(root, audio, spec, options)
+        bare = bare_speed(few, spec, cores=cores, rounds=rounds)
+        start, whole = (job_seconds(root, each, spec, options, rounds=rounds) for each in (few, audio))
         flink = windows / (whole - start)
         print(f"| {cores} | {bare:.0f} | {flink:.0f} | {flink / bare:.2f} | {start:.1f} |", flush=True)
-    here = job_seconds(root, audio, spec, ["--direct_num_workers=2", "--direct_running_mode=multi_processing"])
+    processes = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+    here = job_seconds(root, audio, spec, processes, rounds=rounds)
     print(f"\nall of a job, 2 processes: Flink {whole:.1f} s, here {here:.1f} s: {whole / here:.2f}", flush=True)
 
 
-def job_seconds(root: Path, audio: str, spec: EmbedderSpec, options: Sequence[str]) -> float:
+def job_seconds(root: Path, audio: str, spec: EmbedderSpec, options: Sequence[str], *, rounds: int) -> float:
     """Returns what all of embed takes."""
     taken = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         with tempfile.TemporaryDirectory(dir=root) as workdir:
             taken.append(seconds(lambda to=workdir: whole_job(audio, spec, to, *options)))  # type: ignore[misc]
     return statistics.median(taken)
 
 
-def bare_speed(audio: str, spec: EmbedderSpec, *, cores: int) -> float:
+def bare_speed(audio: str, spec: EmbedderSpec, *, cores: int, rounds: int) -> float:
     """Returns windows/s of the embedder alone: one process a core, all at once."""
     context = multiprocessing.get_context("spawn")
     speeds = context.Queue()
     ready = context.Barrier(cores)
-    processes = [context.Process(target=_bare, args=(audio, spec, core, ready, speeds)) for core in range(cores)]
+    told = [(audio, spec, core, 10 * rounds, ready, speeds) for core in range(cores)]
+    processes = [context.Process(target=_bare, args=each) for each in told]
     for process in processes:
         process.start()
     found = [speeds.get() for _ in processes]
@@ -116,6 +117,7 @@ def _bare(
     audio: str,
     spec: EmbedderSpec,
     core: int,
+    rounds: int,
     ready: "multiprocessing.synchronize.Barrier",
     speeds: "multiprocessing.Queue[float]",
 ) -> None:
@@ -126,7 +128,7 @@ def _bare(
     embedder.embed(windows[:BATCH])  # tracing is not counted
     ready.wait()
     taken = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         start = time.perf_counter()
         for first in range(0, len(windows), BATCH):
             embedder.embed(windows[first : first + BATCH])
@@ -169,4 +171,5 @@ def peak(process: int) -> float:
 
 
 if __name__ == "__main__":
-    main(*(float((sys.argv[1:] or ["60"])[0]), int((sys.argv[2:] or ["100000"])[0])))
+    given = sys.argv[1:]
+    main(float((given or ["60"])[0]), int((given[1:] or ["100000"])[0]), int((given[2:] or ["3"])[0]))
