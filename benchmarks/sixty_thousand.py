@@ -44,15 +44,15 @@ SEEDS = 5
 class Measured:
     """Figures of one shared virtual core, and the benchmark of each."""
 
-    prepare: float = 1.0  # seconds of audio a CPU second, FLAC at 16 kHz: prepare_job.py
-    gflops: float = 1.0  # GFLOP/s of a Conformer of 6 GFLOP a window, bare, on one core: embed_job.py
-    student: float = 1.0  # windows/s of trillsson1 on Flink: engine.py
-    kept: float = 1.0  # of the bare embedder's speed on Flink: engine.py
-    statistics: float = 1.0  # windows/s of targets: statistics_job.py
-    screen: float = 1.0  # clips/s: indexes.py
-    screen_bytes: float = 1.0  # of memory a clip: indexes.py
-    item_bytes: float = 1.0  # of the launcher's memory a file of the corpus: growth.py
-    tickets: float = 1.0  # shards/s that pass Flink if they take no time: engine.py
+    prepare: float = 2_750  # seconds of audio a CPU second, FLAC at 16 kHz: prepare_job.py
+    gflops: float = 56  # GFLOP/s: 9.3 windows/s of a Conformer of 6 GFLOP a window, bare, one core: embed_job.py
+    student: float = 63  # windows/s of trillsson1 on Flink: engine.py
+    kept: float = 0.87  # of the bare embedder's speed on Flink: engine.py
+    statistics: float = 22_000  # windows/s of targets: statistics_job.py
+    screen: float = 29_000  # clips/s: indexes.py, 1M clips
+    screen_bytes: float = 122  # of memory a clip, beyond the imports: indexes.py, 1M clips
+    item_bytes: float = 900  # of the launcher's memory a file of the corpus: growth.py, 2M files
+    tickets: float = 5_300  # shards/s that pass Flink if they take no time, start included: engine.py, 100,000
 
 
 def main() -> None:

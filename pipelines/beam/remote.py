@@ -42,13 +42,13 @@ def remote_job(options: PipelineOptions) -> Iterator[None]:
     Raises:
         InputError, IntegrityError: a worker raised it; the job was cancelled, since Flink would have tried it again.
     """
-    with _quiet_reader(), _scratch():
+    with _quiet_reader():
         if not (master := _flink_master(options)):
             yield
             return
         job = FlinkJob(master, _name(options))
         try:
-            with job.watched():
+            with _scratch(options), job.watched():
                 yield
         except BaseException as error:
             job.end(interrupted=not isinstance(error, Exception))
@@ -89,8 +89,11 @@ def _name(options: PipelineOptions) -> str:
 
 
 @contextmanager
-def _scratch() -> Iterator[None]:
-    """Has Beam leave what it submits, a JAR of 170 MB, where it is removed whatever happens."""
+def _scratch(options: PipelineOptions) -> Iterator[None]:
+    """Has Beam leave a JAR that it submits, of 170 MB, where it is removed whatever happens."""
+    if not options.view_as(FlinkRunnerOptions).flink_submit_uber_jar:  # a job server of Beam's outlives the job
+        yield
+        return
     usual = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix="trillsson-") as folder:
         tempfile.tempdir = folder

@@ -188,7 +188,8 @@ def test_every_job_has_a_name_of_its_own(flink: Flink) -> None:
 
 def test_what_beam_submits_does_not_stay(flink: Flink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(ValueError, match="refused"), remote_job(options_of(flink)):  # noqa: PT012
+    jar = options_of(flink, "--flink_submit_uber_jar")
+    with pytest.raises(ValueError, match="refused"), remote_job(jar):  # noqa: PT012
         tempfile.mkstemp(suffix=".jar")
         assert len(list(tmp_path.rglob("*.jar"))) == 1
         raise ValueError("refused")
