@@ -96,7 +96,7 @@ def prepare(config: Path, corpus: str, *, rehash: bool, beam: tuple[str, ...]) -
     Of CONFIG, `workdir` and `corpora` are enough: `trillsson corpora KIND` prints such a piece to copy.
 
     Only what is new or changed is decoded. What follows `--` are options of Beam's, such as
-    `-- --direct_num_workers=4 --direct_running_mode=multi_processing`, or `-- --runner=FlinkRunner`.
+    `-- --direct_num_workers=4 --direct_running_mode=multi_processing`, or `-- $(trillsson engine options)`.
     """
     from pipelines import steps
     from trillsson.config import load_preparation
@@ -293,27 +293,28 @@ def engine() -> None:
 
 
 @engine.command()
-@click.option("--folder", type=click.Path(path_type=Path), default="work/engine", show_default=True, help="For logs.")
-@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Hosts that compute.")
+@click.option("--folder", type=click.Path(path_type=Path), help="For logs.  [default: work/engine]")
+@click.option("--workers", type=click.IntRange(1), help="Hosts that compute.  [default: 2]")
 @click.option(
     "--slots",
     type=click.IntRange(1),
-    default=2,
-    show_default=True,
-    help="Tasks that one can run at a time: one, and some to take over those of a worker that is lost.",
+    help="Tasks that one can run at a time: one, and some to take over those of a lost worker.  [default: 2]",
 )
 @click.option(
     "--share",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     multiple=True,
-    help="Folder below /tmp that all hosts see. May be given often.",
+    help="Folder below /tmp that all hosts see. May be given more than once.",
 )
-def up(folder: Path, workers: int, slots: int, share: tuple[Path, ...]) -> None:
-    """Starts the cluster, or what of it is not running; fetches Flink first, once."""
-    from pipelines.engine.cluster import up as bring_up
-    from pipelines.engine.spec import Engine
+def up(**given: Any) -> None:
+    """Starts the cluster, or what of it is not running; fetches Flink first, once.
 
-    bring_up(Engine(folder, workers=workers, slots=slots, share=tuple(path.absolute() for path in share)))
+    Of a cluster that is up, what is not given stays as it is; only --workers can grow.
+    """
+    from pipelines.engine.cluster import up as bring_up
+    from pipelines.engine.spec import chosen
+
+    bring_up(chosen(**given))
 
 
 @engine.command()

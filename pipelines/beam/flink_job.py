@@ -21,6 +21,8 @@ _LOOK_SECONDS = 0.5
 _SUBMIT_SECONDS = 10.0
 _CANCEL_SECONDS = 20.0
 _WATCH_SECONDS = 5.0
+_WAITS = 4
+"""Looks after which it is said that parts of the job have no slot."""
 
 
 class FlinkJob:
@@ -46,8 +48,12 @@ class FlinkJob:
         over = threading.Event()
 
         def watch() -> None:
+            waited = 0
             while not refused and not over.wait(_WATCH_SECONDS):
                 try:
+                    waited = waited + 1 if self._waits_for_slots() else 0
+                    if waited == _WAITS:
+                        say(f"Flink at {self._master} has too few free slots for all parts of this job, which wait")
                     refused.extend(self._refusals())
                     if refused:
                         self._ask_to_cancel(self._states())
@@ -94,6 +100,11 @@ class FlinkJob:
         """Maps the ids of jobs of this name to their states."""
         jobs = self._get("/jobs/overview")["jobs"]
         return {job["jid"]: job["state"] for job in jobs if job["name"] == self._name}
+
+    def _waits_for_slots(self) -> bool:
+        """Tells whether parts of the job have no slot to run in."""
+        jobs = [job for job in self._get("/jobs/overview")["jobs"] if job["name"] == self._name]
+        return any(job["state"] not in _ENDED and job.get("tasks", {}).get("scheduled") for job in jobs)
 
     def _refusals(self) -> Iterator[TrillssonError]:
         """Yields what workers raised that no repetition mends."""

@@ -220,7 +220,8 @@ def read_planned(storage: Storage, ticket: Ticket) -> PlannedShard:
     """
     data = storage.read(ticket.part)
     if data is None:
-        raise TransientError(f"plan {storage.uri}/{ticket.part} was removed while it was carried out; run again")
+        told = f"plan {storage.uri}/{ticket.part} was removed while it was carried out, or this host does not see it"
+        raise TransientError(f"{told}; run again, with a workdir that all hosts see")
     try:
         return PlannedShard(ticket.id, tuple(Item(**told) for told in json.loads(data)[ticket.number]))
     except (ValueError, TypeError, IndexError) as error:

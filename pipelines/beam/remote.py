@@ -5,6 +5,7 @@ Imports Beam: import it where a job runs.
 
 import logging
 import re
+import signal
 import tempfile
 import threading
 import uuid
@@ -51,8 +52,32 @@ def remote_job(options: PipelineOptions) -> Iterator[None]:
             with _scratch(options), job.watched():
                 yield
         except BaseException as error:
-            job.end(interrupted=not isinstance(error, Exception))
+            _end(job, interrupted=not isinstance(error, Exception))
             raise
+
+
+def _end(job: FlinkJob, *, interrupted: bool) -> None:
+    """Ends a job, also if a second signal comes with the first: `timeout` sends two."""
+    try:
+        with _deaf():
+            job.end(interrupted=interrupted)
+    except KeyboardInterrupt:
+        with _deaf():
+            job.end(interrupted=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Hears no interrupt."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def remote_error(runner: str, error: Exception) -> TrillssonError | None:
@@ -64,8 +89,10 @@ def remote_error(runner: str, error: Exception) -> TrillssonError | None:
             f"{runner} does not answer at {where}; see that it runs, and run again: what is done is kept"
         )
     if lost := _LOST.search(text):
-        where = urlsplit(lost[1]).netloc
-        return TransientError(f"{runner} at {where} does not know the job any more; run again: what is done is kept")
+        host = urlsplit(lost[1]).netloc
+        if "/jobs/" not in lost[1]:
+            return InputError(f"what answers at {host} is no Flink ({text[:200]}); correct --flink_master")
+        return TransientError(f"{runner} at {host} does not know the job any more; run again: what is done is kept")
     if isinstance(error, ValueError) and (wrong := _BAD_JAR.match(text)):
         return InputError(f"{wrong[1]} does not exist; correct --flink_job_server_jar")
     if wrong := _NO_JAR.match(text):

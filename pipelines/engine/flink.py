@@ -20,6 +20,10 @@ _OPENED = (
 _JAVA_17 = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED]
 """What Flink 1.19 needs opened on Java 17 (`env.java.opts.all` of its config)."""
 
+_OUT_OF_MEMORY = "-XX:+ExitOnOutOfMemoryError"
+"""Else a task manager without memory lives on, and its job hangs. (Flink's own option for that, to end at any uncaught
+exception, ends healthy ones: a job that is cancelled raises some in threads that look for its classes.)"""
+
 _LOG_CONFIG = "log4j2.properties"
 _LOG_SETTINGS = """rootLogger.level = INFO
 rootLogger.appenderRef.out.ref = out
@@ -38,8 +42,8 @@ def flink_command(engine: Engine, host: Host, name: str, *, jars: EngineJars) ->
     """
     conf = write_config(engine, host)
     flags, dynamic = _ask_flink(jars, _QUESTIONS[name], conf)
-    log = f"-Dlog4j.configurationFile={conf / _LOG_CONFIG}"
-    return ["java", *flags, *_JAVA_17, log, "-cp", f"{jars.flink}/lib/*", name, "--configDir", str(conf), *dynamic]
+    java = ["java", *flags, *_JAVA_17, _OUT_OF_MEMORY, f"-Dlog4j.configurationFile={conf / _LOG_CONFIG}"]
+    return [*java, "-cp", f"{jars.flink}/lib/*", name, "--configDir", str(conf), *dynamic]
 
 
 def write_config(engine: Engine, host: Host) -> Path:
@@ -69,7 +73,6 @@ def write_config(engine: Engine, host: Host) -> Path:
         "restart-strategy.failure-rate.max-failures-per-interval": 30,
         "restart-strategy.failure-rate.failure-rate-interval": "1 h",
         "restart-strategy.failure-rate.delay": "3 s",
-        "cluster.uncaught-exception-handling": "FAIL",  # else a task manager out of memory hangs, and its job with it
         "heartbeat.interval": 2_000,
         "heartbeat.timeout": 20_000,
     }

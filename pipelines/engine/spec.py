@@ -1,8 +1,8 @@
 """What a cluster is made of, where its parts are found, and the note of the one that is up on this machine."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,20 @@ def noted() -> Engine | None:
         return None
     paths = {"folder": Path(note["folder"]), "cache": Path(note["cache"])}
     return Engine(**{**note, **paths, "share": tuple(map(Path, note["share"]))})
+
+
+def chosen(
+    *, folder: Path | None = None, workers: int | None = None, slots: int | None = None, share: Sequence[Path] = ()
+) -> Engine:
+    """Returns the cluster that is noted as up, or the usual one, with what is given in place of what it has."""
+    base = noted() or Engine(Path("work/engine"))
+    return replace(
+        base,
+        folder=folder or base.folder,
+        workers=workers or base.workers,
+        slots=slots or base.slots,
+        share=tuple(path.absolute() for path in share) or base.share,
+    )
 
 
 def forget() -> None:

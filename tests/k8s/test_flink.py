@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipelines.beam.options import runs_elsewhere
-from pipelines.engine import cluster
+from pipelines.engine import cluster, flink
 from pipelines.engine.flink import write_config
 from pipelines.engine.jars import FLINK_VERSION, EngineJars
 from pipelines.engine.spec import JOB_MANAGER, POOL_PORT, REST_PORT, Engine
@@ -52,6 +52,7 @@ def test_the_versions_are_those_that_were_tested(session: dict[str, Any]) -> Non
 def test_its_settings_are_those_that_were_tested(session: dict[str, Any], tmp_path: Path) -> None:
     tested = yaml.safe_load((write_config(Engine(tmp_path), JOB_MANAGER) / "config.yaml").read_text())
     settings = session["spec"]["flinkConfiguration"]
+    assert settings.pop("env.java.opts.taskmanager") == flink._OUT_OF_MEMORY
     assert settings.pop("restart-strategy.failure-rate.delay") == "10 s"  # pods take longer to come back than processes
     assert settings == {
         name: str(tested[name])
@@ -63,7 +64,6 @@ def test_its_settings_are_those_that_were_tested(session: dict[str, Any], tmp_pa
             "restart-strategy.failure-rate.failure-rate-interval",
             "heartbeat.interval",
             "heartbeat.timeout",
-            "cluster.uncaught-exception-handling",
         )
     }
 

@@ -226,7 +226,10 @@ def test_a_plan_that_was_removed_or_damaged(tmp_path: Path, data: bytes) -> None
     storage = LocalStorage(tmp_path)
     (ticket,) = store_plan(storage, make_plan([item("a")], []))
     discard_plan(storage, [ticket])
-    message = r"^plan .*/plans/\d{4}-\d\d-\d\d-\w+-0\.json was removed while it was carried out; run again$"
+    told = (
+        r"plan .*/plans/\d{4}-\d\d-\d\d-\w+-0\.json was removed while it was carried out, or this host does not see it"
+    )
+    message = f"^{told}; run again, with a workdir that all hosts see$"
     with pytest.raises(TransientError, match=message):
         read_planned(storage, ticket)
     storage.create(ticket.part, data)

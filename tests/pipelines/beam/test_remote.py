@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import re
+import signal
 import tempfile
 import threading
 import time
@@ -30,6 +32,7 @@ class Flink:
         late: looks before which it has none.
         stuck: whether jobs stay in the state CANCELLING.
         raised: what workers raised.
+        scheduled: parts of each job that have no slot.
         status: with what it answers.
         cancelled: paths that it was asked to change.
     """
@@ -40,6 +43,7 @@ class Flink:
     late: int = 0
     stuck: bool = False
     raised: list[str] = field(default_factory=list)
+    scheduled: int = 0
     status: int = 200
     cancelled: list[str] = field(default_factory=list)
 
@@ -49,7 +53,12 @@ class Flink:
             return {"exceptionHistory": {"entries": [{"stacktrace": text} for text in self.raised]}}
         self.looks += 1
         jobs = self.jobs.items() if self.looks > self.late else ()
-        return {"jobs": [{"jid": jid, "name": name, "state": state} for jid, (name, state) in jobs]}
+        return {
+            "jobs": [
+                {"jid": jid, "name": name, "state": state, "tasks": {"scheduled": self.scheduled}}
+                for jid, (name, state) in jobs
+            ]
+        }
 
     def cancel(self, path: str) -> None:
         self.cancelled.append(path)
@@ -176,6 +185,16 @@ def test_what_may_pass_is_left_to_flink(flink: Flink) -> None:
     assert flink.cancelled == []
 
 
+def test_parts_without_a_slot_are_told_once(flink: Flink, capsys: pytest.CaptureFixture[str]) -> None:
+    options = options_of(flink)
+    flink.scheduled = 2
+    with remote_job(options):
+        flink.jobs["a1"] = [name_of(options), "RUNNING"]
+        time.sleep(1)
+    told = f"» Flink at http://{flink.master} has too few free slots for all parts of this job, which wait\n"
+    assert capsys.readouterr().err == told
+
+
 def test_every_job_has_a_name_of_its_own(flink: Flink) -> None:
     names = []
     for given in ([], [], ["--job_name=mine"], ["--job_name=mine"]):
@@ -208,6 +227,32 @@ def test_what_the_reading_thread_says_is_in_the_error_already(flink: Flink, capl
         reader.join()
         logging.error("of others")
     assert caplog.messages == ["slow", "of others"]
+
+
+def test_a_second_signal_does_not_keep_the_job_alive(flink: Flink) -> None:
+    flink.late = 3
+    ended = flink_job.FlinkJob.end
+
+    def interrupted_once(job: flink_job.FlinkJob, *, interrupted: bool) -> None:
+        if not again:
+            again.append(True)
+            raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGINT)  # is not heard
+        ended(job, interrupted=interrupted)
+
+    again: list[bool] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flink_job.FlinkJob, "end", interrupted_once)
+        end_with(KeyboardInterrupt(), flink, state="RUNNING")
+    assert flink.cancelled == ["/jobs/a1?mode=cancel"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_is_no_flink_is_told() -> None:
+    error = RuntimeError("Request to http://host:80/v1/jars/upload failed with status 404: nothing here")
+    found = remote_error("FlinkRunner", error)
+    assert isinstance(found, InputError)
+    assert str(found) == f"what answers at host:80 is no Flink ({error}); correct --flink_master"
 
 
 @pytest.mark.parametrize("status", [404, 503])

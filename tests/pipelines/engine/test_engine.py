@@ -14,7 +14,7 @@ from pipelines.engine import cluster, spec
 from pipelines.engine.cluster import beam_options, describe, up
 from pipelines.engine.flink import write_config
 from pipelines.engine.jars import EngineJars
-from pipelines.engine.spec import Engine, forget, noted, worker_host
+from pipelines.engine.spec import Engine, chosen, forget, noted, worker_host
 from trillsson.errors import InputError, TransientError
 
 
@@ -72,6 +72,26 @@ def test_what_runs_is_not_changed(note: Path, name: str, value: object, told: st
     with pytest.raises(InputError, match=message):
         dataclasses.replace(engine, **{name: value}).note()  # type: ignore[arg-type]
     assert noted() == engine
+
+
+def test_what_is_not_given_stays_as_it_is(tmp_path: Path, note: Path) -> None:
+    assert chosen(slots=3) == Engine(Path("work/engine"), slots=3)
+    engine = Engine(tmp_path, workers=3, slots=1, share=(tmp_path / "a",))
+    engine.note()
+    assert chosen() == engine
+    assert chosen(workers=4) == dataclasses.replace(engine, workers=4)
+
+
+def test_missing_task_managers_are_told(note: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Engine(tmp_path, workers=3).note()
+    monkeypatch.setattr(cluster, "check_rights", lambda: None)
+    monkeypatch.setattr(cluster, "host_names", lambda: ["worker-1"])
+    monkeypatch.setattr(cluster.Host, "processes", lambda _: [])
+    monkeypatch.setattr(cluster, "_rest", lambda _: {"taskmanagers": 2})
+    with pytest.raises(
+        TransientError, match=r"^2 of 3 task managers are up; `trillsson engine up` starts what is missing$"
+    ):
+        describe()
 
 
 @pytest.mark.parametrize("text", ['{"workers": 2, "slo', '{"workers": 2, "colour": "red"}'])
