@@ -327,7 +327,7 @@ def down() -> None:
 
 @engine.command()
 def status() -> None:
-    """Tells which hosts there are, and what Flink says of itself; exit status 75 if it does not answer."""
+    """Tells which hosts there are, and what Flink says of itself; exit status 75 if something is missing."""
     from pipelines.engine.cluster import describe
 
     click.echo(describe())

@@ -3,6 +3,7 @@
 Beam's own way to cancel a job that was submitted as a JAR asks Flink for a path that it does not have.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ class FlinkJob:
     def __init__(self, master: str, name: str) -> None:
         self._master = master
         self._name = name
+        self._seen = False
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -49,62 +51,66 @@ class FlinkJob:
 
         def watch() -> None:
             waited = 0
-            while not refused and not over.wait(_WATCH_SECONDS):
-                try:
+            while not over.wait(_WATCH_SECONDS):
+                # Whoever waits for the job hears of a Flink that does not answer, too.
+                with contextlib.suppress(requests.RequestException):
                     waited = waited + 1 if self._waits_for_slots() else 0
                     if waited == _WAITS:
                         say(f"Flink at {self._master} has too few free slots for all parts of this job, which wait")
-                    refused.extend(self._refusals())
+                    if not refused:
+                        refused.extend(self._refusals())
                     if refused:
                         self._ask_to_cancel(self._states())
-                except requests.RequestException:  # whoever waits for the job hears of that too
-                    continue
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         try:
             yield
         except Exception as error:
-            over.set()
-            watcher.join()
             if refused:
                 raise refused[0] from error
             raise
         finally:
             over.set()
+            watcher.join(_ANSWER_SECONDS)
 
     def end(self, *, interrupted: bool) -> None:
-        """Cancels the job, if it has not ended, and waits for its end.
+        """Cancels the job, if it has not ended, and waits for its end; says so if that is not sure.
 
         Args:
-            interrupted: whether it may just be on its way to Flink; if so, and it is not sure that it ended, that is
-                said.
+            interrupted: whether it may just be on its way to Flink.
         """
         begun = time.monotonic()
-        states: dict[str, str] = {}
-        try:
-            while (waited := time.monotonic() - begun) < _CANCEL_SECONDS:
+        while (waited := time.monotonic() - begun) < _CANCEL_SECONDS:
+            try:
                 states = self._states()
-                if all(state in _ENDED for state in states.values()) and (states or not interrupted):
+                if states and all(state in _ENDED for state in states.values()):
                     return
+                if not states and (self._seen or not interrupted):
+                    return  # a Flink that was started anew, or one that never had it
                 if not states and waited > _SUBMIT_SECONDS:
                     break
                 self._ask_to_cancel(states)
-                time.sleep(_LOOK_SECONDS)
-        except requests.RequestException:
-            if not interrupted:
-                return
-        say(f"Flink's job {self._name} may still run, or begin; cancel it at {self._master}")
+            except requests.RequestException:
+                if not interrupted and (not self._seen or waited > _ANSWER_SECONDS):
+                    break
+            time.sleep(_LOOK_SECONDS)
+        if interrupted or self._seen:
+            say(f"Flink's job {self._name} may still run, or begin; cancel it at {self._master}")
 
     def _states(self) -> dict[str, str]:
         """Maps the ids of jobs of this name to their states."""
-        jobs = self._get("/jobs/overview")["jobs"]
-        return {job["jid"]: job["state"] for job in jobs if job["name"] == self._name}
+        return {job["jid"]: job["state"] for job in self._jobs()}
 
     def _waits_for_slots(self) -> bool:
         """Tells whether parts of the job have no slot to run in."""
+        return any(job["state"] not in _ENDED and job["tasks"]["scheduled"] for job in self._jobs())
+
+    def _jobs(self) -> list[dict[str, Any]]:
+        """Returns what Flink tells of jobs of this name."""
         jobs = [job for job in self._get("/jobs/overview")["jobs"] if job["name"] == self._name]
-        return any(job["state"] not in _ENDED and job.get("tasks", {}).get("scheduled") for job in jobs)
+        self._seen |= bool(jobs)
+        return jobs
 
     def _refusals(self) -> Iterator[TrillssonError]:
         """Yields what workers raised that no repetition mends."""
@@ -116,7 +122,7 @@ class FlinkJob:
 
     def _ask_to_cancel(self, states: dict[str, str]) -> None:
         for job in [job for job, state in states.items() if state not in {*_ENDED, "CANCELLING"}]:
-            requests.patch(f"{self._master}/jobs/{job}?mode=cancel", timeout=_ANSWER_SECONDS)
+            requests.patch(f"{self._master}/jobs/{job}?mode=cancel", timeout=_ANSWER_SECONDS).raise_for_status()
 
     def _get(self, path: str) -> Any:
         answer = requests.get(f"{self._master}{path}", timeout=_ANSWER_SECONDS)

@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -27,8 +28,12 @@ from trillsson.errors import InputError, TransientError, TrillssonError
 
 _BAD_JAR = re.compile(r'Unable to parse jar URL "([^"]*)"')
 _NO_JAR = re.compile(r"Unable to fetch remote job server jar at \S*/(\S+?\.jar)")
-_LOST = re.compile(r"Request to (\S+) failed with status (?:404|5\d\d)")
+_REQUEST = re.compile(r"Request to (\S+) failed with status (404|502|503|504)")
 """What Beam says of a Flink that does not know the job any more, or not yet again: it was started anew."""
+
+_GIVEN_UP = "Recovery is suppressed by"
+_BUG = "Traceback (most recent call last)"
+"""In what Flink tells of a part that failed: a worker raised it, and was not lost."""
 
 _READER = "wait_until_finish_read"
 """Beam's thread that asks a cluster how a job is; what ends it comes to the launcher too."""
@@ -58,26 +63,28 @@ def remote_job(options: PipelineOptions) -> Iterator[None]:
 
 def _end(job: FlinkJob, *, interrupted: bool) -> None:
     """Ends a job, also if a second signal comes with the first: `timeout` sends two."""
-    try:
-        with _deaf():
-            job.end(interrupted=interrupted)
-    except KeyboardInterrupt:
-        with _deaf():
-            job.end(interrupted=True)
+    while True:
+        try:
+            with _deaf():
+                job.end(interrupted=interrupted)
+        except KeyboardInterrupt:
+            interrupted = True
+        else:
+            return
 
 
 @contextmanager
 def _deaf() -> Iterator[None]:
     """Hears no interrupt."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[signal.Signals, Any] = {}
     try:
+        if threading.current_thread() is threading.main_thread():
+            for each in (signal.SIGINT, signal.SIGTERM):
+                before[each] = signal.signal(each, signal.SIG_IGN)
         yield
     finally:
         for each, handler in before.items():
-            signal.signal(each, handler)
+            signal.signal(each, handler or signal.SIG_DFL)
 
 
 def remote_error(runner: str, error: Exception) -> TrillssonError | None:
@@ -88,11 +95,17 @@ def remote_error(runner: str, error: Exception) -> TrillssonError | None:
         return TransientError(
             f"{runner} does not answer at {where}; see that it runs, and run again: what is done is kept"
         )
-    if lost := _LOST.search(text):
-        host = urlsplit(lost[1]).netloc
-        if "/jobs/" not in lost[1]:
+    if lost := _REQUEST.search(text):
+        host, known = urlsplit(lost[1]).netloc, "/jobs/" in lost[1]
+        if lost[2] == "404" and not known:
             return InputError(f"what answers at {host} is no Flink ({text[:200]}); correct --flink_master")
-        return TransientError(f"{runner} at {host} does not know the job any more; run again: what is done is kept")
+        told = "does not know the job any more" if known else f"is not ready (HTTP status {lost[2]})"
+        return TransientError(f"{runner} at {host} {told}; run again: what is done is kept")
+    if "failed in state CANCELLED" in text:
+        return TransientError(f"the job was cancelled on {runner}; run again to go on: what is done is kept")
+    if _GIVEN_UP in text and _BUG not in text:
+        told = f"{runner} lost workers too often, and started the job's parts again no more"
+        return TransientError(f"{told}; run again: what is done is kept")
     if isinstance(error, ValueError) and (wrong := _BAD_JAR.match(text)):
         return InputError(f"{wrong[1]} does not exist; correct --flink_job_server_jar")
     if wrong := _NO_JAR.match(text):

@@ -79,16 +79,19 @@ def describe() -> str:
 
     Raises:
         InputError: this is not root.
-        TransientError: its job manager does not answer, or task managers are missing.
+        TransientError: its job manager does not answer, or something is missing.
     """
     check_rights()
     hosts = {name: len(Host(name, 0).processes()) for name in host_names()}
     if not hosts:
         return "no engine; start one with `trillsson engine up`"
     told = _rest("/overview")
-    if (engine := noted()) and told["taskmanagers"] < engine.workers:
-        there = f"{told['taskmanagers']} of {engine.workers} task managers are up"
-        raise TransientError(f"{there}; `trillsson engine up` starts what is missing")
+    if engine := noted():
+        pools = sum(map(_has_pool, engine.worker_hosts()))
+        for what, count in {"task managers": told["taskmanagers"], "pools of Python workers": pools}.items():
+            if count < engine.workers:
+                missing = f"{count} of {engine.workers} {what} are up"
+                raise TransientError(f"{missing}; `trillsson engine up` starts what is missing")
     lines = [f"{name}: {count} processes" for name, count in hosts.items()]
     flink = f"Flink {told['flink-version']}: {told['taskmanagers']} task managers, {told['slots-available']} of "
     flink += f"{told['slots-total']} slots free, {told['jobs-running']} jobs running; http://{JOB_MANAGER.address}:{REST_PORT}"

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.engine.hosts import TEMPORARY, Host
+from pipelines.engine.hosts import TEMPORARY, Host, host_names
 from trillsson.errors import InputError
 
 JOB_MANAGER = Host("job-manager", 2)
@@ -104,8 +104,8 @@ def noted() -> Engine | None:
 def chosen(
     *, folder: Path | None = None, workers: int | None = None, slots: int | None = None, share: Sequence[Path] = ()
 ) -> Engine:
-    """Returns the cluster that is noted as up, or the usual one, with what is given in place of what it has."""
-    base = noted() or Engine(Path("work/engine"))
+    """Returns the cluster that is up, or the usual one, with what is given in place of what it has."""
+    base = (noted() if host_names() else None) or Engine(Path("work/engine"))
     return replace(
         base,
         folder=folder or base.folder,

@@ -18,7 +18,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 
 from pipelines.beam import flink_job
 from pipelines.beam.remote import remote_error, remote_job
-from trillsson.errors import InputError, TransientError
+from trillsson.errors import InputError, IntegrityError, TransientError
 
 
 @dataclass
@@ -33,6 +33,7 @@ class Flink:
         stuck: whether jobs stay in the state CANCELLING.
         raised: what workers raised.
         scheduled: parts of each job that have no slot.
+        deaf: requests to cancel that it does not hear.
         status: with what it answers.
         cancelled: paths that it was asked to change.
     """
@@ -44,6 +45,7 @@ class Flink:
     stuck: bool = False
     raised: list[str] = field(default_factory=list)
     scheduled: int = 0
+    deaf: int = 0
     status: int = 200
     cancelled: list[str] = field(default_factory=list)
 
@@ -76,11 +78,15 @@ def flink(monkeypatch: pytest.MonkeyPatch) -> Iterator[Flink]:
             self.reply(found.answer(self.path) if found.status == 200 else {"errors": ["not now"]})
 
         def do_PATCH(self) -> None:
+            if found.deaf:
+                found.deaf -= 1
+                self.reply({}, status=503)
+                return
             found.cancel(self.path)
             self.reply({})
 
-        def reply(self, value: object) -> None:
-            self.send_response(found.status)
+        def reply(self, value: object, *, status: int = 0) -> None:
+            self.send_response(status or found.status)
             self.end_headers()
             self.wfile.write(json.dumps(value).encode())
 
@@ -175,13 +181,26 @@ def test_what_no_repetition_mends_ends_the_job(flink: Flink) -> None:
         raise RuntimeError("Pipeline failed in state CANCELLED")
 
 
+def test_a_refusal_is_cancelled_although_flink_does_not_hear_at_first(flink: Flink) -> None:
+    options = options_of(flink)
+    flink.raised = ["trillsson.errors.IntegrityError: bad shard; stop"]
+    flink.deaf = 2
+    with pytest.raises(IntegrityError, match=r"^bad shard; stop$"), remote_job(options):  # noqa: PT012
+        flink.jobs["a1"] = [name_of(options), "RUNNING"]
+        deadline = time.monotonic() + 10
+        while flink.jobs["a1"][1] != "CANCELED":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        raise RuntimeError("Pipeline mine failed in state CANCELLED: unknown error")
+
+
 def test_what_may_pass_is_left_to_flink(flink: Flink) -> None:
     options = options_of(flink)
     flink.raised = ["trillsson.errors.TransientError: disk full; free some"]
     with remote_job(options):
         flink.jobs["a1"] = [name_of(options), "RUNNING"]
-        time.sleep(0.3)
-    assert flink.looks > 1
+        time.sleep(0.5)
+    assert flink.looks > 4
     assert flink.cancelled == []
 
 
@@ -229,23 +248,38 @@ def test_what_the_reading_thread_says_is_in_the_error_already(flink: Flink, capl
     assert caplog.messages == ["slow", "of others"]
 
 
-def test_a_second_signal_does_not_keep_the_job_alive(flink: Flink) -> None:
-    flink.late = 3
-    ended = flink_job.FlinkJob.end
+def test_a_second_signal_does_not_keep_the_job_alive(flink: Flink, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = flink_job.FlinkJob._states
 
-    def interrupted_once(job: flink_job.FlinkJob, *, interrupted: bool) -> None:
-        if not again:
-            again.append(True)
-            raise KeyboardInterrupt
-        os.kill(os.getpid(), signal.SIGINT)  # is not heard
-        ended(job, interrupted=interrupted)
+    def signalled(job: flink_job.FlinkJob) -> dict[str, str]:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), each)
+        return states(job)
 
-    again: list[bool] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flink_job.FlinkJob, "end", interrupted_once)
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    usual = signal.signal(signal.SIGTERM, interrupt)
+    monkeypatch.setattr(flink_job.FlinkJob, "_states", signalled)
+    try:
         end_with(KeyboardInterrupt(), flink, state="RUNNING")
+        assert signal.getsignal(signal.SIGTERM) is interrupt
+    finally:
+        signal.signal(signal.SIGTERM, usual)
     assert flink.cancelled == ["/jobs/a1?mode=cancel"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_as_the_job_is_about_to_be_ended(flink: Flink, monkeypatch: pytest.MonkeyPatch) -> None:
+    end, calls = flink_job.FlinkJob.end, [KeyboardInterrupt(), KeyboardInterrupt()]
+
+    def interrupted_first(job: flink_job.FlinkJob, *, interrupted: bool) -> None:
+        if calls:
+            raise calls.pop()
+        end(job, interrupted=interrupted)
+
+    monkeypatch.setattr(flink_job.FlinkJob, "end", interrupted_first)
+    end_with(KeyboardInterrupt(), flink, state="RUNNING")
+    assert flink.cancelled == ["/jobs/a1?mode=cancel"]
 
 
 def test_what_is_no_flink_is_told() -> None:
@@ -258,6 +292,31 @@ def test_what_is_no_flink_is_told() -> None:
 @pytest.mark.parametrize("status", [404, 503])
 def test_a_flink_that_was_started_anew_is_one_line(status: int) -> None:
     error = RuntimeError(f"Request to http://host:8081/v1/jobs/a1/execution-result failed with status {status}: {{}}")
+    assert (
+        transient(error) == "FlinkRunner at host:8081 does not know the job any more; run again: what is done is kept"
+    )
+
+
+def test_a_flink_that_is_not_ready_is_one_line() -> None:
+    error = RuntimeError("Request to http://host:8081/v1/jars/upload failed with status 503: election")
+    assert (
+        transient(error) == "FlinkRunner at host:8081 is not ready (HTTP status 503); run again: what is done is kept"
+    )
+
+
+def test_a_job_that_somebody_cancelled_is_one_line() -> None:
+    error = RuntimeError("Pipeline mine failed in state CANCELLED: unknown error")
+    assert transient(error) == "the job was cancelled on FlinkRunner; run again to go on: what is done is kept"
+
+
+def test_workers_that_are_lost_too_often_are_one_line_and_a_bug_is_none() -> None:
+    text = "JobException: Recovery is suppressed by FailureRate\nCaused by: Heartbeat of TaskManager timed out."
+    told = "FlinkRunner lost workers too often, and started the job's parts again no more"
+    assert transient(RuntimeError(text)) == f"{told}; run again: what is done is kept"
+    assert remote_error("FlinkRunner", RuntimeError(f"{text} Traceback (most recent call last): 1 / 0")) is None
+
+
+def transient(error: Exception) -> str:
     found = remote_error("FlinkRunner", error)
     assert isinstance(found, TransientError)
-    assert str(found) == ("FlinkRunner at host:8081 does not know the job any more; run again: what is done is kept")
+    return str(found)

@@ -74,12 +74,16 @@ def test_what_runs_is_not_changed(note: Path, name: str, value: object, told: st
     assert noted() == engine
 
 
-def test_what_is_not_given_stays_as_it_is(tmp_path: Path, note: Path) -> None:
+def test_what_is_not_given_stays_as_it_is(tmp_path: Path, note: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = ["worker-1"]
+    monkeypatch.setattr(spec, "host_names", lambda: hosts)
     assert chosen(slots=3) == Engine(Path("work/engine"), slots=3)
     engine = Engine(tmp_path, workers=3, slots=1, share=(tmp_path / "a",))
     engine.note()
     assert chosen() == engine
     assert chosen(workers=4) == dataclasses.replace(engine, workers=4)
+    hosts.clear()  # the machine was started anew, and the note stayed
+    assert chosen() == Engine(Path("work/engine"))
 
 
 def test_missing_task_managers_are_told(note: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,9 +91,16 @@ def test_missing_task_managers_are_told(note: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(cluster, "check_rights", lambda: None)
     monkeypatch.setattr(cluster, "host_names", lambda: ["worker-1"])
     monkeypatch.setattr(cluster.Host, "processes", lambda _: [])
-    monkeypatch.setattr(cluster, "_rest", lambda _: {"taskmanagers": 2})
+    there = {"taskmanagers": 2}
+    monkeypatch.setattr(cluster, "_rest", lambda _: there)
+    monkeypatch.setattr(cluster, "_has_pool", lambda host: host != worker_host(2))
     with pytest.raises(
         TransientError, match=r"^2 of 3 task managers are up; `trillsson engine up` starts what is missing$"
+    ):
+        describe()
+    there["taskmanagers"] = 3
+    with pytest.raises(
+        TransientError, match=r"^2 of 3 pools of Python workers are up; `trillsson engine up` starts what is missing$"
     ):
         describe()
 
