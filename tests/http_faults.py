@@ -37,7 +37,7 @@ class Faults:
     Attributes:
         down: whether all requests are answered 503.
         requests: kind and URL of all that the client sent, in order.
-        created: how often each object was sent in one request, by its name.
+        created: how often each object was sent in one request, by its name, while not all was answered 503.
         answers: kind and status of all that the emulator answered, in order.
     """
 
@@ -93,7 +93,7 @@ class Faults:
     def serve(self, handler: "Handler") -> None:
         with self._lock:
             self.requests.append((handler.kind, handler.path))
-            if handler.kind == "small" and (name := _NAME.search(handler.body)):
+            if handler.kind == "small" and not self.down and (name := _NAME.search(handler.body)):
                 self.created[name[1].decode()] += 1
             act = self._next(handler.kind)
         if self.down:
