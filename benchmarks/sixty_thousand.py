@@ -87,12 +87,16 @@ def stages(measured: Measured) -> int:
     print(f"\n| job | core-hours | hours on {WORKERS} workers | a shard | read and written by a worker, MB/s |")
     print("|---|---|---|---|---|")
     for name, (cost, read, written) in jobs.items():
-        rate = f"{read / cost / 1e6:.2f} and {written / cost / 1e6:.2f}"
-        shard = f"{cost / shards / 60:.1f} min"
-        print(f"| {name} | {cost / 3600:.0f} | {cost / 3600 / WORKERS:.1f} | {shard} | {rate} |")
+        rate = f"{read / cost / 1e6:.2g} and {written / cost / 1e6:.2g}"
+        print(f"| {name} | {cost / 3600:,.0f} | {cost / 3600 / WORKERS:.1f} | {shown(cost / shards)} | {rate} |")
     for name, hours in {"screen": clips / measured.screen, "statistics": windows / measured.statistics}.items():
         print(f"| {name}, one process | {hours / 3600:.1f} | | | |")
     return shards
+
+
+def shown(seconds: float) -> str:
+    """Writes a time in seconds below a minute, and in minutes from there."""
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 
 def deaths(shards: int, measured: Measured) -> None:
@@ -110,8 +114,8 @@ def deaths(shards: int, measured: Measured) -> None:
             ]
             anew, over = (statistics.median(taken for taken, _ in each) / alive for each in runs)
             died = statistics.median(count for _, count in runs[1])
-            shown = [f"{each:.2f}" if math.isfinite(each) else "does not end" for each in (anew, over)]
-            print(f"| {workers} | {alive / 3600:.0f} | {days} d | {died:.0f} | {' | '.join(shown)} |", flush=True)
+            row = [f"{each:.2f}" if math.isfinite(each) else "does not end" for each in (anew, over)]
+            print(f"| {workers:,} | {alive / 3600:.0f} | {days} d | {died:,.0f} | {' | '.join(row)} |", flush=True)
 
 
 def simulate(shards: int, cost: float, *, workers: int, mtbf: float, kept: bool, seed: int) -> tuple[float, int]:

@@ -37,7 +37,7 @@ def parse_options(options: Sequence[str]) -> "PipelineOptions":
     known = PipelineOptions([]).get_all_options().keys()
     _refuse_twice(options, {name: value for name, value in values.items() if name in known})
     standard = parsed.view_as(StandardOptions)
-    if standard.runner is None or _short(standard.runner) in _LOCAL_NAMES:
+    if standard.runner is None or short_name(standard.runner) in _LOCAL_NAMES:
         standard.runner = LOCAL_RUNNER
         # Runners elsewhere have options of their own, which only they know.
         if unknown := values.keys() - known:
@@ -99,7 +99,7 @@ def _refuse_runner(parsed: "PipelineOptions", name: str) -> None:
     from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
     from apache_beam.runners.runner import PipelineRunner, create_runner
 
-    if _short(name) == "dask":
+    if short_name(name) == "dask":
         raise InputError("Beam's DaskRunner loses data silently; choose FnApiRunner, FlinkRunner or DataflowRunner")
     try:
         runner = create_runner(name)
@@ -114,6 +114,6 @@ def _refuse_runner(parsed: "PipelineOptions", name: str) -> None:
         raise refused(name, wrong)
 
 
-def _short(runner: str) -> str:
+def short_name(runner: str) -> str:
     """The runner's name as Beam compares it: without its module, the word Runner and capitals."""
     return runner.rpartition(".")[2].lower().removesuffix("runner")

@@ -24,6 +24,7 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners.portability.flink_runner import MAGIC_HOST_NAMES, FlinkRunner
 
 from pipelines.beam.flink_job import FlinkJob
+from pipelines.beam.options import short_name
 from trillsson.errors import InputError, TransientError, TrillssonError
 
 _BAD_JAR = re.compile(r'Unable to parse jar URL "([^"]*)"')
@@ -116,7 +117,7 @@ def remote_error(runner: str, error: Exception) -> TrillssonError | None:
 def _flink_master(options: PipelineOptions) -> str | None:
     """Returns the URL of Flink's REST interface, if the job goes to a Flink that is there."""
     master = options.view_as(FlinkRunnerOptions).flink_master
-    if "flink" not in str(options.view_as(StandardOptions).runner).lower() or master in MAGIC_HOST_NAMES:
+    if short_name(options.view_as(StandardOptions).runner or "") != "flink" or master in MAGIC_HOST_NAMES:
         return None
     return str(FlinkRunner.add_http_scheme(master)).rstrip("/")
 

@@ -22,6 +22,7 @@ from pipelines.engine.jars import FLINK_VERSION, EngineJars, fetch_jars, require
 from pipelines.engine.spec import JOB_MANAGER, POOL_PORT, REST_PORT, Engine, default_cache, forget, noted
 from trillsson.errors import InputError, TransientError
 from trillsson.progress import Stopwatch, say
+from trillsson.storage import explain_os_errors
 
 _START_SECONDS = 120.0
 _POOL_MODULE = "apache_beam.runners.worker.worker_pool_main"
@@ -38,11 +39,14 @@ def up(engine: Engine) -> None:
     """Brings the cluster up: starts whatever of it does not run, so that it may be called again after a loss.
 
     Raises:
-        InputError: this machine cannot have it (no root, no iproute2, no Java 17, or no Maven), or has another one up.
+        InputError: this machine cannot have it (no root, no iproute2, no Java 17, or no Maven), or has another one up;
+            or the folder cannot be written.
         IntegrityError: a JAR that was fetched is not the one that was tested.
         TransientError: the JARs cannot be fetched, the cluster does not answer in time, or another process changes it.
     """
     check_rights()
+    with explain_os_errors("write below", str(engine.folder)):
+        engine.folder.mkdir(parents=True, exist_ok=True)
     require_java()
     jars = fetch_jars(engine.cache)
     watch = Stopwatch()

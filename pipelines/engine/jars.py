@@ -29,7 +29,8 @@ _FLINK_SHA256 = "4a58e3a1fb7d83340bc96b6c080624c6d792d69fae5d294b96224775204a9c6
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _POM = Path(__file__).with_name("pom.xml")
 _LOCK = Path(__file__).with_name("job-server.lock")
-"""SHA-256 and name of every JAR that `pom.xml` leads to, as sha256sum writes them."""
+"""SHA-256 and name of every JAR that `pom.xml` leads to. When that is changed: let Maven run `_COPY`, and in its output
+folder `sha256sum *.jar`."""
 
 _JAVA = 17
 _JAVA_PACKAGE = "openjdk-17-jre-headless"

@@ -18,7 +18,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 
 from pipelines.beam import flink_job
 from pipelines.beam.remote import remote_error, remote_job
-from trillsson.errors import InputError, IntegrityError, TransientError
+from trillsson.errors import InputError, IntegrityError, TransientError, TrillssonError
 
 
 @dataclass
@@ -169,23 +169,13 @@ def test_a_job_that_was_not_submitted_is_not_waited_for(flink: Flink, capsys: py
     assert capsys.readouterr().err == ""
 
 
-def test_what_no_repetition_mends_ends_the_job(flink: Flink) -> None:
+@pytest.mark.parametrize("deaf", [0, 2], ids=["heard at once", "not heard at first"])
+@pytest.mark.parametrize("error", [InputError("bad label; mend it"), IntegrityError("bad shard; stop")])
+def test_what_no_repetition_mends_ends_the_job(flink: Flink, error: TrillssonError, deaf: int) -> None:
     options = options_of(flink)
-    flink.raised = ["TransientError: disk full", "java: Caused by: trillsson.errors.InputError: bad label; mend it"]
-    with pytest.raises(InputError, match=r"^bad label; mend it$"), remote_job(options):  # noqa: PT012
-        flink.jobs["a1"] = [name_of(options), "RUNNING"]
-        deadline = time.monotonic() + 10
-        while flink.jobs["a1"][1] != "CANCELED":
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        raise RuntimeError("Pipeline failed in state CANCELLED")
-
-
-def test_a_refusal_is_cancelled_although_flink_does_not_hear_at_first(flink: Flink) -> None:
-    options = options_of(flink)
-    flink.raised = ["trillsson.errors.IntegrityError: bad shard; stop"]
-    flink.deaf = 2
-    with pytest.raises(IntegrityError, match=r"^bad shard; stop$"), remote_job(options):  # noqa: PT012
+    flink.raised = ["TransientError: disk full", f"java: Caused by: trillsson.errors.{type(error).__name__}: {error}"]
+    flink.deaf = deaf
+    with pytest.raises(type(error), match=f"^{error}$"), remote_job(options):  # noqa: PT012
         flink.jobs["a1"] = [name_of(options), "RUNNING"]
         deadline = time.monotonic() + 10
         while flink.jobs["a1"][1] != "CANCELED":

@@ -113,6 +113,14 @@ def test_half_a_note_or_that_of_another_version_is_none(note: Path, tmp_path: Pa
     assert noted() == Engine(tmp_path)
 
 
+def test_a_folder_that_cannot_be_made(tmp_path: Path, note: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "check_rights", lambda: None)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=rf"^cannot write below {tmp_path}/file/engine: .*"):
+        up(Engine(tmp_path / "file/engine"))
+    assert noted() is None
+
+
 def test_all_of_tmp_is_not_shared(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^/tmp cannot be shared: each host has its own; share a folder in it$"):
         Engine(tmp_path, share=(Path("/tmp"),))
